@@ -1,0 +1,76 @@
+"""Pellucid: explain, verify, measure and improve a deep model, and say how sure every number is.
+
+    import pellucid as pl
+
+    model = pl.wrap(keras_model)
+    explanation = pl.explain(model, x, pl.IntegratedGradients(tolerance=0.02))
+    checks = pl.verify(model, explanation, [pl.Deletion(), pl.ParameterRandomization()])
+    numbers = pl.measure(model, [pl.Gap(), pl.CalibrationError()], train=train, test=test)
+
+Names are loaded when they are first used, so importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from pellucid import errors
+from pellucid.core.registry import ENTRIES
+
+if TYPE_CHECKING:
+    from pellucid.core.dataset import Dataset as Dataset
+    from pellucid.core.model import Model as Model
+    from pellucid.core.model import wrap as wrap
+    from pellucid.core.record import load as load
+    from pellucid.core.target import Margin as Margin
+    from pellucid.explain.base import Explanation as Explanation
+    from pellucid.explain.base import explain as explain
+    from pellucid.improve.compare import compare as compare
+    from pellucid.improve.recipe import Recipe as Recipe
+    from pellucid.improve.recipe import improve as improve
+    from pellucid.measure.base import Measurement as Measurement
+    from pellucid.measure.base import measure as measure
+    from pellucid.report.audit import Audit as Audit
+    from pellucid.report.audit import audit as audit
+    from pellucid.verify.base import verify as verify
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Audit": "report.audit", "Dataset": "core.dataset", "Explanation": "explain.base", "Margin": "core.target",
+    "Measurement": "core.measurement", "Model": "core.model", "Recipe": "improve.recipe", "audit": "report.audit",
+    "compare": "improve.compare", "explain": "explain.base", "improve": "improve.recipe", "load": "core.record",
+    "measure": "measure.base", "verify": "verify.base", "wrap": "core.model",
+    **{entry.name: entry.module.removeprefix("pellucid.") for entry in ENTRIES},
+}  # fmt: skip
+_MODULES = ("data", "plot", "testing")
+
+__all__ = ["errors", *sorted(_HOMES), *_MODULES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"pellucid.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return importlib.import_module(f"pellucid.{name}")
+    raise AttributeError(f"pellucid has no name {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+class _Package(ModuleType):
+    """Keeps `pellucid.explain` the verb: importing the folder of that name would put the module in its place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

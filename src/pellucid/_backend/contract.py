@@ -1,0 +1,78 @@
+"""What a backend owes: the few things `keras.ops` cannot do.
+
+A *function* here is written in `keras.ops` and takes and gives tensors. It may be run many times or traced once, so it
+must not have side effects. Shapes: B batch, `...` whatever the model takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from pellucid.shapes import Array, Tensor
+
+
+class Backend(Protocol):
+    """The functions that `tensorflow.py`, `jax.py` and `torch.py` each define, with the same names."""
+
+    name: str
+    static_shapes: bool
+    """Whether a new batch size means a new compilation, so that ragged ends should be padded."""
+
+    def compile(self, function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
+        """Compile `function`, which reads `variables`, into one that takes and gives NumPy arrays.
+
+        The result follows later changes of the variables' values and is not retraced for another batch size where
+        the framework allows it. `function` may give a tensor or a tuple of tensors.
+        """
+        ...
+
+    def gradient(
+        self, function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor]
+    ) -> tuple[Any, list[Tensor]]:
+        """Differentiate a scalar by the inputs alone: `function(*inputs) -> (scalar, extra)` gives `(extra, grads)`.
+
+        For use inside a function that is compiled. Parameter gradients are not computed. An input on which the scalar
+        does not depend gets zeros.
+        """
+        ...
+
+    def vector_jacobian(
+        self, function: Callable[..., Tensor], inputs: Sequence[Tensor], cotangent: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """`(y, v^T J)` of `y = function(*inputs)`, for a cotangent `v` of the shape of `y`."""
+        ...
+
+    def parameter_gradient(
+        self, loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
+    ) -> tuple[float, list[Array]]:
+        """A scalar `loss(*arrays)` and its gradient by each variable, each of that variable's shape."""
+        ...
+
+    def example_gradients(
+        self, losses: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
+    ) -> list[Array]:
+        """Gradients of each example's own loss: `losses(*arrays)` is (B,); each result is (B, *variable's shape)."""
+        ...
+
+    def hessian_vector(
+        self, loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array], vector: Sequence[Array]
+    ) -> list[Array]:
+        """The Hessian of `loss(*arrays)` in the variables, times `vector` (one array a variable)."""
+        ...
+
+    def assign(self, variables: Sequence[Any], arrays: Sequence[Array]) -> None:
+        """Write new values into variables, in place."""
+        ...
+
+    def seed(self, seed: int) -> None:
+        """Seed the framework's own generator."""
+        ...
+
+    def random_state(self) -> Any:
+        """The framework's global random state, to be given back to `set_random_state`."""
+        ...
+
+    def set_random_state(self, state: Any) -> None:
+        """Restore what `random_state` gave."""
+        ...

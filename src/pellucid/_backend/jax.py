@@ -1,0 +1,119 @@
+"""JAX: functions of the variables' values, compiled by shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from pellucid.shapes import Array, Tensor
+
+name = "jax"
+static_shapes = True
+
+
+def _reading(values: Sequence[Any], variables: Sequence[Any]) -> keras.StatelessScope:
+    """A scope in which `variables` hold `values`: JAX would otherwise bake their present values into the program."""
+    return keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True)))
+
+
+def _values(variables: Sequence[Any]) -> list[Tensor]:
+    return [v.value for v in variables]
+
+
+def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
+    """See `contract.Backend.compile`."""
+
+    @jax.jit
+    def program(values: list[Tensor], *arrays: Tensor) -> Any:
+        with _reading(values, variables):
+            return function(*arrays)
+
+    def run(*arrays: Array) -> Any:
+        return jax.tree.map(np.asarray, program(_values(variables), *arrays))
+
+    return run
+
+
+def gradient(
+    function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor]
+) -> tuple[Any, list[Tensor]]:
+    """See `contract.Backend.gradient`."""
+    every = tuple(range(len(inputs)))
+    (_, extra), grads = jax.value_and_grad(function, argnums=every, has_aux=True)(*inputs)
+    return extra, list(grads)
+
+
+def vector_jacobian(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor], cotangent: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """See `contract.Backend.vector_jacobian`."""
+    value, pull_back = jax.vjp(function, *inputs)
+    return value, list(pull_back(cotangent))
+
+
+def _of_values(loss: Callable[..., Tensor], variables: Sequence[Any]) -> Callable[..., Tensor]:
+    def function(values: list[Tensor], *arrays: Tensor) -> Tensor:
+        with _reading(values, variables):
+            return loss(*arrays)
+
+    return function
+
+
+def _arrays(tensors: Sequence[Tensor]) -> list[Array]:
+    return [np.asarray(t) for t in tensors]
+
+
+def parameter_gradient(
+    loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
+) -> tuple[float, list[Array]]:
+    """See `contract.Backend.parameter_gradient`."""
+    value, grads = jax.value_and_grad(_of_values(loss, variables))(_values(variables), *arrays)
+    return float(value), _arrays(grads)
+
+
+def example_gradients(
+    losses: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
+) -> list[Array]:
+    """See `contract.Backend.example_gradients`; one backward pass vectorized over examples."""
+    function = _of_values(losses, variables)
+
+    def one(values: list[Tensor], *example: Tensor) -> Tensor:
+        return jnp.sum(function(values, *(e[None] for e in example)))
+
+    batched = jax.vmap(jax.grad(one), in_axes=(None, *(0 for _ in arrays)))
+    return _arrays(batched(_values(variables), *map(jnp.asarray, arrays)))
+
+
+def hessian_vector(
+    loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array], vector: Sequence[Array]
+) -> list[Array]:
+    """See `contract.Backend.hessian_vector`; forward over reverse."""
+    function = _of_values(loss, variables)
+    values = _values(variables)
+    tangent = [jnp.asarray(v, dtype=value.dtype) for v, value in zip(vector, values, strict=True)]
+    _, product = jax.jvp(lambda v: jax.grad(function)(v, *arrays), (values,), (tangent,))
+    return _arrays(product)
+
+
+def assign(variables: Sequence[Any], arrays: Sequence[Array]) -> None:
+    """See `contract.Backend.assign`."""
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def seed(seed: int) -> None:
+    """See `contract.Backend.seed`; JAX has no global generator."""
+
+
+def random_state() -> Any:
+    """See `contract.Backend.random_state`; JAX has none."""
+    return None
+
+
+def set_random_state(state: Any) -> None:
+    """See `contract.Backend.set_random_state`; JAX has none."""

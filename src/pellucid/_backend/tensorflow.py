@@ -1,0 +1,132 @@
+"""TensorFlow: graphs compiled once with a free batch axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.eager import context
+
+from pellucid.shapes import Array, Tensor
+
+name = "tensorflow"
+static_shapes = False
+
+
+def _free_first_axis(array: Array) -> tf.TensorSpec:
+    shape = (None, *array.shape[1:]) if array.ndim else ()
+    return tf.TensorSpec(shape, tf.as_dtype(array.dtype))
+
+
+def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
+    """See `contract.Backend.compile`; graphs read variables by reference."""
+    del variables
+    graphs: dict[tuple[Any, ...], Callable[..., Any]] = {}
+
+    def run(*arrays: Array) -> Any:
+        arrays = tuple(map(np.asarray, arrays))
+        key = tuple((a.shape[1:], a.ndim, a.dtype.str) for a in arrays)
+        if key not in graphs:
+            signature = [_free_first_axis(a) for a in arrays]
+            graphs[key] = tf.function(function, input_signature=signature, autograph=False)
+        return tf.nest.map_structure(lambda t: t.numpy(), graphs[key](*map(tf.convert_to_tensor, arrays)))
+
+    return run
+
+
+def gradient(
+    function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor]
+) -> tuple[Any, list[Tensor]]:
+    """See `contract.Backend.gradient`."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(inputs)
+        scalar, extra = function(*inputs)
+    return extra, tape.gradient(scalar, list(inputs), unconnected_gradients="zero")
+
+
+def vector_jacobian(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor], cotangent: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """See `contract.Backend.vector_jacobian`."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(inputs)
+        value = function(*inputs)
+    return value, tape.gradient(value, list(inputs), cotangent, unconnected_gradients="zero")
+
+
+def _values(variables: Sequence[Any]) -> list[tf.Variable]:
+    return [v.value for v in variables]
+
+
+def _tensors(arrays: Sequence[Array]) -> list[tf.Tensor]:
+    return [tf.convert_to_tensor(a) for a in arrays]
+
+
+def parameter_gradient(
+    loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
+) -> tuple[float, list[Array]]:
+    """See `contract.Backend.parameter_gradient`."""
+    values = _values(variables)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(values)
+        value = loss(*_tensors(arrays))
+    grads = tape.gradient(value, values, unconnected_gradients="zero")
+    return float(value), [tf.convert_to_tensor(g).numpy() for g in grads]
+
+
+def example_gradients(
+    losses: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
+) -> list[Array]:
+    """See `contract.Backend.example_gradients`; one vectorized backward pass."""
+    values = _values(variables)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(values)
+        value = losses(*_tensors(arrays))
+    return [j.numpy() for j in tape.jacobian(value, values, unconnected_gradients="zero")]
+
+
+def hessian_vector(
+    loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array], vector: Sequence[Array]
+) -> list[Array]:
+    """See `contract.Backend.hessian_vector`; the gradient of (gradient . vector)."""
+    values = _values(variables)
+    with tf.GradientTape(watch_accessed_variables=False) as outer:
+        outer.watch(values)
+        with tf.GradientTape(watch_accessed_variables=False) as inner:
+            inner.watch(values)
+            value = loss(*_tensors(arrays))
+        grads = inner.gradient(value, values, unconnected_gradients="zero")
+        along = tf.add_n([
+            tf.reduce_sum(g * tf.cast(v, g.dtype)) for g, v in zip(grads, vector, strict=True)
+        ])
+    product = outer.gradient(along, values, unconnected_gradients="zero")
+    return [tf.convert_to_tensor(p).numpy() for p in product]
+
+
+def assign(variables: Sequence[Any], arrays: Sequence[Array]) -> None:
+    """See `contract.Backend.assign`."""
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def seed(seed: int) -> None:
+    """See `contract.Backend.seed`."""
+    tf.random.set_seed(seed)
+
+
+def random_state() -> Any:
+    """See `contract.Backend.random_state`; TensorFlow keeps a seed and a generator of operation seeds."""
+    eager = context.context()
+    generator = getattr(eager, "_rng", None)
+    return eager._seed, generator.getstate() if generator is not None else None
+
+
+def set_random_state(state: Any) -> None:
+    """See `contract.Backend.set_random_state`."""
+    eager = context.context()
+    seed, generator = state
+    eager._set_global_seed(seed)
+    if generator is not None:
+        eager._rng.setstate(generator)

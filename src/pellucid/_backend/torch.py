@@ -1,0 +1,135 @@
+"""PyTorch: eager, without gradients unless one is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from pellucid.shapes import Array, Tensor
+
+name = "torch"
+static_shapes = False
+
+
+def _device() -> Any:
+    from keras.src.backend.torch.core import get_device
+
+    return get_device()
+
+
+def _tensor(array: Array) -> torch.Tensor:
+    array = np.asarray(array)
+    if not array.flags.writeable:  # torch warns of arrays it could write to by accident
+        array = array.copy()
+    return torch.as_tensor(array, device=_device())
+
+
+def _array(tensor: Any) -> Any:
+    if isinstance(tensor, tuple):
+        return tuple(map(_array, tensor))
+    return tensor.detach().cpu().numpy()
+
+
+def _values(variables: Sequence[Any]) -> list[torch.Tensor]:
+    return [v if isinstance(v, torch.Tensor) else v.value for v in variables]
+
+
+def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
+    """See `contract.Backend.compile`; nothing is compiled, gradients are recorded only where one is asked for."""
+    del variables
+
+    def run(*arrays: Array) -> Any:
+        with torch.no_grad():
+            return _array(function(*map(_tensor, arrays)))
+
+    return run
+
+
+def gradient(
+    function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor]
+) -> tuple[Any, list[Tensor]]:
+    """See `contract.Backend.gradient`."""
+    with torch.enable_grad():
+        leaves = [i.detach().requires_grad_() for i in inputs]
+        scalar, extra = function(*leaves)
+        if not scalar.requires_grad:
+            return extra, [torch.zeros_like(leaf) for leaf in leaves]
+        grads = torch.autograd.grad(scalar, leaves, allow_unused=True, materialize_grads=True)
+    return extra, list(grads)
+
+
+def vector_jacobian(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor], cotangent: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """See `contract.Backend.vector_jacobian`."""
+
+    def along(*leaves: Tensor) -> tuple[Tensor, Tensor]:
+        value = function(*leaves)
+        return (value * cotangent).sum(), value
+
+    return gradient(along, inputs)
+
+
+def parameter_gradient(
+    loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
+) -> tuple[float, list[Array]]:
+    """See `contract.Backend.parameter_gradient`."""
+    with torch.enable_grad():
+        value = loss(*map(_tensor, arrays))
+        grads = torch.autograd.grad(value, _values(variables), allow_unused=True, materialize_grads=True)
+    return float(value.detach()), [_array(g) for g in grads]
+
+
+def example_gradients(
+    losses: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
+) -> list[Array]:
+    """See `contract.Backend.example_gradients`; one example at a time, which every layer supports."""
+    rows = []
+    for i in range(len(arrays[0])):
+        one = [a[i : i + 1] for a in arrays]
+        rows.append(parameter_gradient(lambda *a: losses(*a).sum(), variables, one)[1])
+    return [np.stack(column) for column in zip(*rows, strict=True)]
+
+
+def hessian_vector(
+    loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array], vector: Sequence[Array]
+) -> list[Array]:
+    """See `contract.Backend.hessian_vector`; the gradient of (gradient . vector)."""
+    values = _values(variables)
+    options: dict[str, Any] = {"allow_unused": True, "materialize_grads": True}
+    with torch.enable_grad():
+        value = loss(*map(_tensor, arrays))
+        grads = torch.autograd.grad(value, values, create_graph=True, **options)
+        along = sum((g * _tensor(v).to(g.dtype)).sum() for g, v in zip(grads, vector, strict=True))
+        if not isinstance(along, torch.Tensor) or not along.requires_grad:  # linear in every parameter
+            return [np.zeros(tuple(v.shape), np.float32) for v in values]
+        product = torch.autograd.grad(along, values, **options)
+    return [_array(p) for p in product]
+
+
+def assign(variables: Sequence[Any], arrays: Sequence[Array]) -> None:
+    """See `contract.Backend.assign`."""
+    with torch.no_grad():
+        for value, array in zip(_values(variables), arrays, strict=True):
+            value.copy_(torch.as_tensor(np.array(array), device=value.device))
+
+
+def seed(seed: int) -> None:
+    """See `contract.Backend.seed`."""
+    torch.manual_seed(seed)
+
+
+def random_state() -> Any:
+    """See `contract.Backend.random_state`."""
+    return torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+
+
+def set_random_state(state: Any) -> None:
+    """See `contract.Backend.set_random_state`."""
+    cpu, cuda = state
+    torch.set_rng_state(cpu)
+    if cuda is not None:
+        torch.cuda.set_rng_state_all(cuda)

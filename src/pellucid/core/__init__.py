@@ -1,0 +1,1 @@
+"""The nouns that every verb shares: models, data, targets, records and chance."""

@@ -1,0 +1,133 @@
+"""Reaching into a model: a layer's call is replaced for the length of a `with` block.
+
+The same trick serves Keras layers (their `call`) and torch modules (their `forward`): nothing is rebuilt, so
+functional, sequential, nested and subclassed models are all reached in the same way, on every backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pellucid.core.registry import unknown
+from pellucid.errors import UnknownName
+from pellucid.shapes import Tensor
+
+Call = Callable[..., Any]
+
+
+@contextmanager
+def replaced(layer: Any, make: Callable[[Call], Call]) -> Iterator[None]:
+    """Put `make(original call)` in place of a layer's call until the block ends."""
+    name = "call" if hasattr(layer, "call") else "forward"
+    own = vars(layer).get(name)  # set if an enclosing block has already replaced it
+    object.__setattr__(layer, name, make(getattr(layer, name)))
+    try:
+        yield
+    finally:
+        if own is None:
+            object.__delattr__(layer, name)
+        else:
+            object.__setattr__(layer, name, own)
+
+
+@contextmanager
+def attribute(layer: Any, name: str, value: Any) -> Iterator[None]:
+    """Set an attribute of a layer, past its bookkeeping, until the block ends."""
+    before = getattr(layer, name)
+    object.__setattr__(layer, name, value)
+    try:
+        yield
+    finally:
+        object.__setattr__(layer, name, before)
+
+
+def sublayers(model: Any) -> dict[str, Any]:
+    """Every layer inside a model by its unique path, outermost first; empty for a callable.
+
+    A Keras layer is named by its own name where that is unique, by its path ("block_1/dense") where it is not.
+    """
+    if hasattr(model, "_flatten_layers"):
+        layers = list(model._flatten_layers(include_self=False, recursive=True))
+        names = [layer.name for layer in layers]
+        return {
+            name if names.count(name) == 1 else getattr(layer, "path", f"{name}_{i}"): layer
+            for i, (name, layer) in enumerate(zip(names, layers, strict=True))
+        }
+    if hasattr(model, "named_modules"):
+        return {name: module for name, module in model.named_modules() if name}
+    return {}
+
+
+def find(model: Any, name: str) -> Any:
+    """The layer of that name.
+
+    Raises:
+        UnknownName: There is none; the nearest names are offered.
+    """
+    layers = sublayers(model)
+    if name not in layers:
+        raise UnknownName(unknown("layer", name, layers))
+    return layers[name]
+
+
+def leaves(model: Any) -> dict[str, Any]:
+    """The layers that hold no other layers."""
+    return {name: layer for name, layer in sublayers(model).items() if not sublayers(layer)}
+
+
+@dataclass(frozen=True)
+class Called:
+    """One call of a layer, as it happened."""
+
+    name: str
+    layer: Any
+    inputs: tuple[Any, ...]
+    output: Any
+
+
+@contextmanager
+def recorded(model: Any) -> Iterator[list[Called]]:
+    """List every call of every innermost layer made inside the block, in order."""
+    from contextlib import ExitStack
+
+    calls: list[Called] = []
+
+    def recorder(name: str, layer: Any) -> Callable[[Call], Call]:
+        def make(original: Call) -> Call:
+            def call(*inputs: Any, **options: Any) -> Any:
+                output = original(*inputs, **options)
+                calls.append(Called(name, layer, inputs, output))
+                return output
+
+            return call
+
+        return make
+
+    with ExitStack() as stack:
+        for name, layer in leaves(model).items():
+            stack.enter_context(replaced(layer, recorder(name, layer)))
+        yield calls
+
+
+@contextmanager
+def shifted(layer: Any, shifts: list[Tensor], seen: list[Tensor]) -> Iterator[None]:
+    """Add `shifts[i]` to the output of the layer's i-th call and note the sum in `seen`.
+
+    With zeros for shifts, a gradient by the shift is the gradient at the layer; an empty list only reads the output.
+    """
+
+    def make(original: Call) -> Call:
+        def call(*inputs: Any, **options: Any) -> Any:
+            output = original(*inputs, **options)
+            if len(seen) < len(shifts):
+                output = output + shifts[len(seen)]
+            seen.append(output)
+            return output
+
+        return call
+
+    with replaced(layer, make):
+        yield

@@ -1,0 +1,65 @@
+"""Checks of a method's options, made when the method is made.
+
+Each check names the option, what it expects and what came, so that a wrong option never reaches a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+from pellucid.errors import InvalidOption
+
+
+def _refuse(owner: object, name: str, expected: str, value: Any) -> InvalidOption:
+    return InvalidOption(f"{type(owner).__name__}.{name}: expected {expected}, got {value!r}")
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and value == value
+
+
+def positive(owner: object, *names: str) -> None:
+    """Require each named option of `owner` to be a number above zero."""
+    for name in names:
+        value = getattr(owner, name)
+        if not _is_real(value) or not 0 < value < float("inf"):
+            raise _refuse(owner, name, "a finite number above 0", value)
+
+
+def not_negative(owner: object, *names: str) -> None:
+    """Require each named option of `owner` to be zero or more."""
+    for name in names:
+        value = getattr(owner, name)
+        if not _is_real(value) or not 0 <= value < float("inf"):
+            raise _refuse(owner, name, "a finite number of at least 0", value)
+
+
+def fraction(owner: object, *names: str) -> None:
+    """Require each named option of `owner` to lie strictly between zero and one."""
+    for name in names:
+        value = getattr(owner, name)
+        if not _is_real(value) or not 0 < value < 1:
+            raise _refuse(owner, name, "a number between 0 and 1, both excluded", value)
+
+
+def whole(owner: object, name: str, least: int = 1) -> None:
+    """Require the named option to be a whole number of at least `least`."""
+    value = getattr(owner, name)
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise _refuse(owner, name, f"a whole number of at least {least}", value)
+
+
+def one_of(owner: object, name: str, choices: Sequence[Any]) -> None:
+    """Require the named option to be one of `choices`."""
+    value = getattr(owner, name)
+    if value not in choices:
+        raise _refuse(owner, name, "one of " + ", ".join(map(repr, choices)), value)
+
+
+def instance(owner: object, name: str, kind: type, expected: str) -> None:
+    """Require the named option to be an instance of `kind`; `expected` says so in words."""
+    value = getattr(owner, name)
+    if not isinstance(value, kind):
+        raise _refuse(owner, name, expected, value)

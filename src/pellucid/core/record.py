@@ -1,0 +1,241 @@
+"""Values and records: frozen dataclasses that save to and load from plain files.
+
+A `Value` is a method, a measure or a setting; a `Record` is a result. Both are written as JSON beside an `.npz` of
+their arrays; nothing is ever pickled, so a saved result is safe to open.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from pellucid.errors import InvalidRecord, UnwritableOutput
+from pellucid.shapes import Array
+
+_SETTINGS, _ARRAYS = "record.json", "arrays.npz"
+
+
+class Value:
+    """A frozen dataclass that is equal by content and can be written down.
+
+    Subclasses are declared with `@dataclass(frozen=True, eq=False)`: equality here also compares arrays.
+    """
+
+    _kinds: ClassVar[dict[str, type[Value]]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        Value._kinds[cls.__name__] = cls
+
+    def settings(self) -> dict[str, Any]:
+        """The fields by name, as they are."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and _written(self) == _written(other)
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(_written(self), sort_keys=True))
+
+
+def _written(value: Value) -> Any:
+    """The plain form of a value with arrays as lists: slow, complete, comparable."""
+    arrays: dict[str, Array] = {}
+    plain = encode(value, arrays)
+    return [plain, {key: [a.dtype.str, a.shape, a.tolist()] for key, a in arrays.items()}]
+
+
+Saved = TypeVar("Saved", bound="Record")
+
+
+@dataclass(frozen=True, eq=False)
+class Provenance(Value):
+    """Where a result comes from: what was run, on what, at what cost, with which versions.
+
+    `evaluations` counts rows given to the model, a gradient counting as one; `seconds` is wall-clock time.
+    """
+
+    method: Any = None
+    seed: int | None = None
+    evaluations: int = 0
+    seconds: float = 0.0
+    model: str = ""
+    inputs: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Record(Value):
+    """A frozen result. Arrays in it are read-only; `save` and `load` write and read a folder of plain files."""
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):
+            object.__setattr__(self, f.name, _frozen(getattr(self, f.name)))
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the record to `folder` (made if missing) and give the path; nothing half-written is left behind.
+
+        Raises:
+            UnwritableOutput: The folder cannot be made or written.
+        """
+        arrays: dict[str, Array] = {}
+        text = json.dumps(encode(self, arrays), indent=2, allow_nan=False)
+        with writing(Path(folder)) as draft:
+            (draft / _SETTINGS).write_text(text + "\n", encoding="utf-8")
+            if arrays:
+                np.savez_compressed(draft / _ARRAYS, **arrays)  # type: ignore[arg-type]
+        return Path(folder)
+
+    @classmethod
+    def load(cls: type[Saved], folder: str | Path) -> Saved:
+        """Read a record that `save` wrote.
+
+        Raises:
+            InvalidRecord: The folder holds no record, a damaged one, or one of another kind.
+        """
+        record = load(folder)
+        if not isinstance(record, cls):
+            raise InvalidRecord(f"{folder} holds a {type(record).__name__}, expected a {cls.__name__}")
+        return record
+
+
+def load(folder: str | Path) -> Any:
+    """Read any saved record; see `Record.load`."""
+    try:
+        plain = json.loads((Path(folder) / _SETTINGS).read_text(encoding="utf-8"))
+        path = Path(folder) / _ARRAYS
+        arrays = dict(np.load(path, allow_pickle=False)) if path.exists() else {}
+        return decode(plain, arrays)
+    except InvalidRecord:
+        raise
+    except Exception as problem:
+        raise InvalidRecord(f"{folder} is not a readable record: {problem}") from problem
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[Path]:
+    """A draft folder that replaces the files of `folder` when the block ends well, and vanishes when it does not."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as problem:
+        raise UnwritableOutput(f"cannot write to {folder}: {problem.strerror or problem}") from problem
+    try:
+        yield draft
+        folder.mkdir(exist_ok=True)
+        for item in sorted(draft.iterdir()):
+            old = folder / item.name
+            if old.is_dir():
+                shutil.rmtree(old)
+            item.replace(old)
+    except OSError as problem:
+        raise UnwritableOutput(f"cannot write to {folder}: {problem.strerror or problem}") from problem
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        value = value.view()
+        value.flags.writeable = False
+    elif isinstance(value, dict):
+        value = {key: _frozen(item) for key, item in value.items()}
+    elif isinstance(value, list):
+        value = tuple(map(_frozen, value))
+    return value
+
+
+def encode(value: Any, arrays: dict[str, Array]) -> Any:
+    """The JSON form of a value; arrays go into `arrays` and leave a reference."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"$float": repr(value)}
+    if isinstance(value, np.generic):
+        return encode(value.item(), arrays)
+    if isinstance(value, np.ndarray):
+        key = f"a{len(arrays)}"
+        arrays[key] = value.astype(str) if value.dtype == object else value
+        return {"$array": key}
+    if isinstance(value, Value):
+        fields = {name: encode(item, arrays) for name, item in value.settings().items()}
+        return {"$type": type(value).__name__, **fields}
+    if isinstance(value, Mapping):
+        return {str(key): encode(item, arrays) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return {"$tuple": [encode(item, arrays) for item in value]}
+    if isinstance(value, list | set | frozenset):
+        return [encode(item, arrays) for item in value]
+    return {"$opaque": getattr(value, "__qualname__", None) or repr(value)}
+
+
+def decode(plain: Any, arrays: Mapping[str, Array]) -> Any:
+    """The value that `encode` wrote; an opaque thing (a function, say) comes back as its name."""
+    if isinstance(plain, list):
+        return [decode(item, arrays) for item in plain]
+    if not isinstance(plain, dict):
+        return plain
+    if "$float" in plain:
+        return float(plain["$float"])
+    if "$array" in plain:
+        return arrays[plain["$array"]]
+    if "$tuple" in plain:
+        return tuple(decode(item, arrays) for item in plain["$tuple"])
+    if "$opaque" in plain:
+        return str(plain["$opaque"])
+    fields = {key: decode(item, arrays) for key, item in plain.items() if key != "$type"}
+    return _kind(plain["$type"])(**fields) if "$type" in plain else fields
+
+
+def _kind(name: str) -> type[Value]:
+    if name not in Value._kinds:
+        from pellucid.core.registry import import_all
+
+        import_all()
+    if name not in Value._kinds:
+        raise InvalidRecord(f"the record holds a {name!r}, which this version of Pellucid does not know")
+    return Value._kinds[name]
+
+
+@functools.cache
+def _versions(backend: str) -> Mapping[str, str]:
+    found = {}
+    for package in ("pellucid", "keras", "numpy", {"tensorflow": "tensorflow-cpu"}.get(backend, backend)):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return {**found, "backend": backend}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Pellucid, Keras, NumPy and the framework in use."""
+    import keras
+
+    return dict(_versions(keras.backend.backend()))
+
+
+class Stopwatch:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - self._start

@@ -1,0 +1,80 @@
+"""What there is: one line for every method, measure and remedy.
+
+The command line, the report, the public names and the shared tests all read this table, so a new method is its source
+file, its test file, one line here and one entry in the bibliography.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pellucid.errors import UnknownName
+
+
+class Entry(NamedTuple):
+    """A public class: its name, the verb it belongs to, the module that defines it, keys of its papers."""
+
+    name: str
+    verb: str
+    module: str
+    papers: tuple[str, ...] = ()
+
+    def load(self) -> type:
+        """Import the class."""
+        return getattr(importlib.import_module(self.module), self.name)
+
+
+_E, _V, _M, _I = "pellucid.explain", "pellucid.verify", "pellucid.measure", "pellucid.improve"
+
+ENTRIES = (
+    Entry("Gradient", "explain", f"{_E}.gradients.local", ("simonyan2014",)),
+    Entry("GradientInput", "explain", f"{_E}.gradients.local", ("shrikumar2016", "ancona2018")),
+    Entry("IntegratedGradients", "explain", f"{_E}.gradients.path", ("sundararajan2017", "fejer1933")),
+    Entry("SmoothGrad", "explain", f"{_E}.gradients.noise", ("smilkov2017",)),
+    Entry("Occlusion", "explain", f"{_E}.perturbation.occlusion", ("zeiler2014",)),
+    Entry("PermutationShapley", "explain", f"{_E}.perturbation.shapley", ("shapley1953", "castro2009", "mitchell2022")),
+    Entry("Deletion", "verify", f"{_V}.faithfulness", ("petsiuk2018", "samek2017")),
+    Entry("Insertion", "verify", f"{_V}.faithfulness", ("petsiuk2018", "samek2017")),
+    Entry("ParameterRandomization", "verify", f"{_V}.randomization", ("adebayo2018", "hedstrom2024")),
+    Entry("Performance", "measure", f"{_M}.performance", ("wilson1927", "efron1987")),
+    Entry("Gap", "measure", f"{_M}.gap", ("efron1987",)),
+    Entry("CalibrationError", "measure", f"{_M}.calibration", ("naeini2015", "guo2017", "kumar2019")),
+    Entry("SelectiveRisk", "measure", f"{_M}.selective", ("geifman2017", "geifman2019")),
+    Entry("CorruptionRobustness", "measure", f"{_M}.robustness", ("hendrycks2019",)),
+    Entry("Leakage", "measure", f"{_M}.leakage", ("kapoor2023", "barz2020")),
+    Entry("L2", "improve", f"{_I}.penalties", ("hoerl1970", "krogh1991")),
+    Entry("L1", "improve", f"{_I}.penalties", ("tibshirani1996",)),
+    Entry("Dropout", "improve", f"{_I}.noise", ("srivastava2014",)),
+    Entry("EarlyStopping", "improve", f"{_I}.schedules", ("prechelt1998",)),
+)
+"""Every method there is, in the order in which they are listed."""
+
+
+def entries(verb: str | None = None) -> list[Entry]:
+    """The entries of one verb ("explain", "verify", "measure", "improve"), or all."""
+    return [entry for entry in ENTRIES if verb in (None, entry.verb)]
+
+
+def find(name: str) -> Entry:
+    """The entry of a name, or an error that offers the nearest names."""
+    for entry in ENTRIES:
+        if entry.name.lower() == name.replace("-", "").replace("_", "").lower():
+            return entry
+    raise UnknownName(unknown("method", name, (entry.name for entry in ENTRIES)))
+
+
+def import_all() -> None:
+    """Import every registered class, so that saved records of any of them can be read."""
+    for entry in ENTRIES:
+        entry.load()
+
+
+def unknown(what: str, name: str, names: Iterable[str]) -> str:
+    """The message for a name that does not exist: the nearest ones first."""
+    names = list(names)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    offer = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are: {', '.join(names) or 'none'}"
+    return f"no {what} named {name!r}; {offer}"

@@ -1,0 +1,132 @@
+"""Which output number a question is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pellucid.core.record import Value
+from pellucid.errors import InvalidInput
+from pellucid.shapes import Array, Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Margin(Value):
+    """The score of class `a` minus the score of class `b`: why this class *rather than* that one.
+
+    Args:
+        a: Class index, or an array (B,) of them.
+        b: Class index, or an array (B,) of them.
+
+    Example:
+        >>> import pellucid as pl
+        >>> pl.Margin(3, 5)
+        Margin(a=3, b=5)
+    """
+
+    a: Any
+    b: Any
+
+
+Target = str | int | Array | Margin | Callable[[Tensor], Tensor]
+"""A class index, an array (B,) of them, "predicted", "label", a `Margin`, or a callable (B, K) -> (B,) on scores."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A target made exact for given examples: the score is `sum_k selector[b, k] * scores[b, k]`, or a function.
+
+    `classes` (B,) are the chosen class numbers, -1 where the target is not one class.
+    """
+
+    selector: Array
+    classes: Array
+    function: Callable[[Tensor], Tensor] | None = None
+
+    def score(self, scores: Tensor, selector: Tensor) -> Tensor:
+        """The asked-about number of each example (B,), inside a compiled function."""
+        from keras import ops
+
+        if self.function is not None:
+            return ops.reshape(self.function(scores), (-1,))
+        return ops.sum(scores * selector, axis=1)
+
+    def of(self, scores: Array) -> Array:
+        """The asked-about number of each example (B,), of scores (B, K) already computed."""
+        from keras import ops
+
+        with_tensor = self.score(ops.convert_to_tensor(scores), ops.convert_to_tensor(self.selector))
+        return np.asarray(ops.convert_to_numpy(with_tensor))
+
+    def take(self, index: Array) -> Resolved:
+        """The target of some of the examples."""
+        return Resolved(self.selector[index], self.classes[index], self.function)
+
+
+def resolve(target: Target, scores: Array, labels: Array | None, *, binary: bool) -> Resolved:
+    """Make a target exact.
+
+    Args:
+        target: See `Target`.
+        scores: Scores (B, K) of the examples.
+        labels: Labels (B,), for target "label".
+        binary: Whether the one output is the log-odds of class 1: class 0 is then asked about by its negative.
+
+    Raises:
+        InvalidInput: A class that does not exist, labels that are missing, or a callable that gives no (B,).
+    """
+    count, outputs = scores.shape
+    if callable(target) and not isinstance(target, str | Margin):
+        probe = Resolved(np.zeros_like(scores), np.full(count, -1), target)
+        try:
+            got = probe.of(scores)
+        except Exception as problem:
+            raise InvalidInput(f"target: the callable failed on scores of shape {scores.shape}: {problem}") from problem
+        if got.shape != (count,):
+            raise InvalidInput(f"target: the callable must give one number an example ({count},), it gave {got.shape}")
+        return probe
+    if isinstance(target, Margin):
+        a, b = (_classes(side, scores, labels, binary) for side in (target.a, target.b))
+        if np.any(a == b):
+            raise InvalidInput("target: Margin needs two different classes, got the same one twice")
+        if binary:  # the log-odds already are the margin
+            return Resolved(np.where(a == 1, 1.0, -1.0)[:, None].astype(np.float32), a)
+        return Resolved(_one_hot(a, outputs) - _one_hot(b, outputs), a)
+    classes = _classes(target, scores, labels, binary)
+    if binary:
+        return Resolved(np.where(classes == 1, 1.0, -1.0)[:, None].astype(np.float32), classes)
+    return Resolved(_one_hot(classes, outputs), classes)
+
+
+def _one_hot(classes: Array, outputs: int) -> Array:
+    return np.eye(outputs, dtype=np.float32)[classes]
+
+
+def _classes(target: Any, scores: Array, labels: Array | None, binary: bool) -> Array:
+    count, outputs = scores.shape
+    if isinstance(target, str):
+        if target == "predicted":
+            return (scores[:, 0] > 0).astype(int) if binary else scores.argmax(1)
+        if target != "label":
+            raise InvalidInput(f'target: expected a class index, "predicted", "label", a Margin or a callable, got {target!r}')
+        if labels is None:
+            raise InvalidInput('target: "label" needs labels; give the examples as pl.Dataset(x, y)')
+        target = labels
+    found = np.asarray(target)
+    if found.ndim > 1 or found.dtype.kind not in "iu" and not _whole(found):
+        raise InvalidInput(f"target: expected whole class numbers, got {target!r}")
+    found = np.broadcast_to(found.astype(int), (count,)) if found.ndim == 0 else found.astype(int)
+    if len(found) != count:
+        raise InvalidInput(f"target: expected one class an example ({count},), got {found.shape}")
+    classes = 2 if binary else outputs
+    wrong = found[(found < 0) | (found >= classes)]
+    if len(wrong):
+        raise InvalidInput(f"target: class {wrong[0]} does not exist; the model has {classes}, numbered 0 to {classes - 1}")
+    return found
+
+
+def _whole(array: Array) -> bool:
+    return array.dtype.kind == "f" and bool(np.all(np.mod(array, 1) == 0))

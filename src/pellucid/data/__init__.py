@@ -1,0 +1,1 @@
+"""Built-in data, readers of files, and graded corruptions."""

@@ -1,0 +1,1 @@
+"""Why this answer: attributions of a model's output to its input."""

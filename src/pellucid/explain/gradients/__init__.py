@@ -1,0 +1,1 @@
+"""The gradients engine: points, and how they are weighted."""

@@ -1,0 +1,1 @@
+"""The perturbation engine: masks, what fills the hole, how scores become values."""

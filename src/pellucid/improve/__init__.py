@@ -1,0 +1,1 @@
+"""Make it better: recipes, and what each of them costs."""

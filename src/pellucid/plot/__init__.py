@@ -1,0 +1,1 @@
+"""Pictures of records; nothing here ever sees a model."""

@@ -1,0 +1,1 @@
+"""Write it down: an audit, its findings, and the page that shows them."""

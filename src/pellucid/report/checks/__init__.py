@@ -1,0 +1,1 @@
+"""Checks, each of which turns numbers into findings."""

@@ -1,0 +1,1 @@
+"""Run this project's own contracts on your own method or measure."""
