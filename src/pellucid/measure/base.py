@@ -1,0 +1,254 @@
+"""The verb `measure`: one call for every quantity about how a model will do on new data."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pellucid.core.dataset import Dataset, as_dataset
+from pellucid.core.measurement import Measurement as Measurement
+from pellucid.core.model import Model, to_probabilities, wrap
+from pellucid.core.progress import Progress
+from pellucid.core.randomness import check_seed, stream
+from pellucid.core.record import Provenance, Stopwatch, Value, versions
+from pellucid.errors import InvalidInput, InvalidOption, NotApplicable
+from pellucid.shapes import Array, Floats, Inputs
+
+NOT_APPLICABLE = "not applicable"
+
+
+class Context:
+    """What the measures of one call share: the data, and the model's answers on it, each computed once.
+
+    Attributes:
+        asking: Name of the measure that is being computed, for messages and random streams.
+        evaluations: Rows given to the model so far.
+    """
+
+    def __init__(self, model: Model | None, train: Dataset | None, test: Dataset | None, seed: int) -> None:
+        self._model, self._data, self._seed = model, {"train": train, "test": test}, seed
+        self._scores: dict[str, Floats] = {}
+        self._labels: dict[str, Array] = {}
+        self.asking, self.evaluations = "measure", 0
+
+    @property
+    def model(self) -> Model:
+        """The model; raises where none was given."""
+        if self._model is None:
+            raise InvalidInput(f"{self.asking} needs a model, got None")
+        return self._model
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a model was given."""
+        return self._model is not None
+
+    def has(self, split: str) -> bool:
+        """Whether "train" or "test" was given."""
+        return self._data[split] is not None
+
+    def data(self, split: str) -> Dataset:
+        """The "train" or "test" examples; raises where none were given."""
+        if (data := self._data[split]) is None:
+            raise InvalidInput(f"{self.asking} needs {split}=pl.Dataset(x, y), got none")
+        return data
+
+    def stream(self, *purpose: str | int) -> np.random.Generator:
+        """A generator for one purpose of the measure being computed, whatever else is measured beside it."""
+        return stream(self._seed, self.asking, *purpose)
+
+    @property
+    def task(self) -> str:
+        """The model's task: "classification" or "regression"."""
+        data = self.data("test" if self.has("test") else "train")
+        self.model.prepare(data.take(slice(0, 1)))  # the first look at the model tells
+        return self.model.task
+
+    def require_classes(self, why: str) -> None:
+        """Raise `NotApplicable` for a model that gives values."""
+        if self.task != "classification":
+            raise NotApplicable(f"{self.asking} {why}, but {self.model.name} gives values; wrap it with output= if they are classes")
+
+    def scores(self, split: str) -> Floats:
+        """The model's scores (B, K) of a split, computed at the first question."""
+        if split not in self._scores:
+            self._scores[split] = self.run(self.data(split).x, split)
+        return self._scores[split]
+
+    def run(self, x: Inputs, name: str) -> Floats:
+        """The model's scores (B, K) of any inputs; `name` says in an error which ones."""
+        found = self.model.scores(x)
+        self.evaluations += len(found)
+        if not np.isfinite(found).all():
+            row = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
+            raise InvalidInput(f"{name}: {self.model.name} gave NaN or infinity at row {row}; its numbers cannot be measured")
+        return found
+
+    def probabilities(self, split: str) -> Floats:
+        """Class probabilities (B, K) of a split."""
+        return self.as_probabilities(self.scores(split), split)
+
+    def as_probabilities(self, scores: Floats, name: str) -> Floats:
+        """Class probabilities (B, K) of scores, or an error if they are none."""
+        found = to_probabilities(scores, self.model.output)
+        wrong = (found < -1e-6).any(axis=1) | (np.abs(found.sum(axis=1) - 1) > 1e-3)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise InvalidInput(
+                f"{name}: the outputs of {self.model.name} at row {row} are no class probabilities (they sum to "
+                f"{found[row].sum():.4g}); wrap the model with the right output=, or one model a label"
+            )
+        return np.clip(found, 0.0, 1.0)
+
+    def values(self, split: str) -> Floats:
+        """Predictions (B,) of a regression."""
+        return self.as_values(self.scores(split))
+
+    def as_values(self, scores: Floats) -> Floats:
+        """Predictions (B,) of a regression's scores."""
+        if scores.shape[1] != 1:
+            raise NotApplicable(f"{self.asking} reads one value an example, but {self.model.name} gives {scores.shape[1]}")
+        return scores[:, 0].astype(float)
+
+    def labels(self, split: str) -> Array:
+        """The labels (B,) of a split, checked: class numbers of the model, or finite values for a regression."""
+        if split not in self._labels:
+            data = self.data(split)
+            if data.y is None:
+                raise InvalidInput(f"{split}: {self.asking} needs labels; give {split}=pl.Dataset(x, y)")
+            classes = self.model.classes if self.task == "classification" else 0
+            self._labels[split] = checked_labels(split, data.y, classes)
+        return self._labels[split]
+
+
+def checked_labels(split: str, y: Array, classes: int) -> Array:
+    """Labels as class numbers below `classes`, or as finite numbers where `classes` is 0.
+
+    Raises:
+        InvalidInput: Text, NaN or infinity, parts of numbers, or a class the model does not have; names the row.
+    """
+    if y.dtype.kind not in "biuf":
+        raise InvalidInput(f"{split}: labels must be numbers, got {y.dtype} (row 0 is {y[0]!r}); encode classes as 0, 1, ...")
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        row = int(np.flatnonzero(~np.isfinite(y))[0])
+        raise InvalidInput(f"{split}: the label at row {row} is {y[row]}; drop rows without a label")
+    if not classes:
+        return y.astype(float)
+    wrong = (np.mod(y, 1) != 0) | (y < 0) | (y >= classes) if y.dtype.kind != "b" else np.zeros(len(y), bool)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise InvalidInput(
+            f"{split}: the label {y[row]} at row {row} is no class of the model, which has {classes}, numbered 0 to "
+            f"{classes - 1}; {int(wrong.sum())} of {len(y)} labels do not fit"
+        )
+    return y.astype(int)
+
+
+class Measure(Value, ABC):
+    """A quantity, with its options; a frozen dataclass.
+
+    A subclass states its `quantity` (the name its result carries) and computes a `Measurement` from a `Context`.
+    It raises `NotApplicable` where the quantity makes no sense for the model or the data.
+    """
+
+    quantity: ClassVar[str]
+
+    @abstractmethod
+    def compute(self, context: Context) -> Measurement:
+        """The quantity; provenance is added by `measure`."""
+
+
+def measure(
+    model: Any,
+    measures: Measure | Sequence[Measure],
+    *,
+    train: Any = None,
+    test: Any = None,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> tuple[Measurement, ...]:
+    """Measure how a model will do on new data.
+
+    The model runs at most once on each split, however many measures read its answers.
+
+    Args:
+        model: A Keras model, `torch.nn.Module` or callable, wrapped or not; None where no measure needs one (`Leakage`).
+        measures: What to measure; a single one gives a tuple of one.
+        train: What the model was trained on: a `pl.Dataset` or an `(x, y)` pair.
+        test: Data it has not seen, likewise.
+        seed: Same seed, same numbers.
+        progress: Show a bar; None shows it on a terminal.
+
+    Returns:
+        A `Measurement` for each measure, in order. One that makes no sense here has `value` None, the verdict
+        "not applicable", and the reason in `detail["explanation"]`.
+
+    Raises:
+        InvalidInput: No data, NaN, labels that are missing or that the model does not have; names the split and row.
+        InvalidOption: Something that is not a measure.
+
+    Example:
+        >>> import numpy as np, pellucid as pl
+        >>> x = np.linspace(0, 1, 200)[:, None]
+        >>> model = pl.wrap(lambda x: np.hstack([1 - x, x]), output="probabilities")
+        >>> accuracy, = pl.measure(model, pl.Performance(), test=(x, (x[:, 0] > 0.4).astype(int)))
+        >>> print(accuracy)
+        performance.accuracy = 0.9 [0.8506, 0.9343]
+
+    Limits:
+        Rows that an earlier measure of the same call had the model run on are counted in that one's `evaluations`.
+    """
+    items = _checked(measures)
+    seed = check_seed(seed)
+    splits = [None if d is None else as_dataset(d) for d in (train, test)]
+    context = Context(None if model is None else wrap(model), *splits, seed)
+    shared = Provenance(
+        seed=seed, model="" if model is None else context.model.fingerprint(), inputs=fingerprint(*splits), versions=versions()
+    )  # fmt: skip
+    found = []
+    with Progress("measuring", len(items), progress) as bar:
+        for item in items:
+            found.append(_one(item, context, shared))
+            bar.advance()
+    return tuple(found)
+
+
+def _checked(measures: Any) -> Sequence[Measure]:
+    items = (measures,) if isinstance(measures, Measure) else measures
+    if not isinstance(items, Sequence) or isinstance(items, str) or not items:
+        raise InvalidOption(f"measures: expected one measure or a list of them, such as [pl.Gap()], got {measures!r}")
+    for item in items:
+        if not isinstance(item, Measure):
+            hint = f"; write pl.{item.__name__}() with its brackets" if isinstance(item, type) else ""
+            raise InvalidOption(f"measures: expected measures such as pl.Gap(), got {item!r}{hint}")
+    return items
+
+
+def _one(item: Measure, context: Context, shared: Provenance) -> Measurement:
+    watch, before = Stopwatch(), context.evaluations
+    context.asking = type(item).__name__
+    try:
+        found = item.compute(context)
+    except NotApplicable as reason:
+        found = Measurement(item.quantity, None, verdict=NOT_APPLICABLE, detail={"explanation": str(reason)})
+    cost = {"evaluations": context.evaluations - before, "seconds": watch.seconds}
+    return dataclasses.replace(found, provenance=dataclasses.replace(shared, method=item, **cost))
+
+
+def fingerprint(*splits: Dataset | None) -> str:
+    """Sixteen hexadecimal digits that change with any input, label or their order."""
+    digest = hashlib.sha256()
+    for data in splits:
+        parts = {} if data is None else {**(data.x if isinstance(data.x, Mapping) else {"x": data.x}), "$y": data.y}
+        for name, part in parts.items():
+            array = np.asarray([] if part is None else part)
+            array = np.ascontiguousarray(array.astype(str) if array.dtype == object else array)
+            digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
+            digest.update(array.tobytes() if array.dtype.kind in "US" else array.data.cast("B") if array.size else b"")
+        digest.update(b"|")
+    return digest.hexdigest()[:16]
