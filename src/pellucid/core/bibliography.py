@@ -1,0 +1,150 @@
+"""The papers behind the methods, by the keys that the registry uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pellucid.core.registry import unknown
+from pellucid.errors import UnknownName
+
+
+class Paper(NamedTuple):
+    """One paper: authors as "Family, Given", joined by " and "; a DOI, an arXiv id, or an address for the few without."""
+
+    key: str
+    authors: str
+    year: int
+    title: str
+    venue: str
+    doi: str = ""
+    arxiv: str = ""
+    url: str = ""
+
+    @property
+    def names(self) -> str:
+        """The authors as a citation names them: "Sundararajan et al.", "Geifman and El-Yaniv"."""
+        families = [author.split(",")[0] for author in self.authors.split(" and ")]
+        if len(families) > 2:
+            return f"{families[0]} et al."
+        return " and ".join(families)
+
+    @property
+    def identifier(self) -> str:
+        """`doi:...` or `arXiv:...`; the bare address where there is neither."""
+        if self.doi:
+            return f"doi:{self.doi}"
+        return f"arXiv:{self.arxiv}" if self.arxiv else self.url
+
+    @property
+    def address(self) -> str:
+        """Where the paper can be read."""
+        if self.doi:
+            return f"https://doi.org/{self.doi}"
+        return f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else self.url
+
+    def __str__(self) -> str:
+        return f"{self.names} ({self.year}). {self.title}. {self.venue}. {self.identifier}"
+
+    def bibtex(self) -> str:
+        """The BibTeX entry."""
+        fields = {
+            "author": self.authors, "title": f"{{{self.title}}}", "year": str(self.year), "howpublished": self.venue,
+            "doi": self.doi, "eprint": self.arxiv, "archiveprefix": "arXiv" if self.arxiv else "", "url": self.address,
+        }  # fmt: skip
+        told = {name: value if name in {"doi", "url"} else value.replace("&", r"\&") for name, value in fields.items()}
+        lines = [f"  {name} = {{{value}}}," for name, value in told.items() if value]
+        return "\n".join([f"@misc{{{self.key},", *lines, "}"])
+
+
+PAPERS = {
+    paper.key: paper
+    for paper in (
+        Paper("adebayo2018", "Adebayo, Julius and Gilmer, Justin and Muelly, Michael and Goodfellow, Ian and Hardt, Moritz and Kim, Been",
+              2018, "Sanity Checks for Saliency Maps", "NeurIPS 2018", arxiv="1810.03292"),
+        Paper("ancona2018", "Ancona, Marco and Ceolini, Enea and Öztireli, Cengiz and Gross, Markus", 2018,
+              "Towards Better Understanding of Gradient-based Attribution Methods for Deep Neural Networks", "ICLR 2018",
+              arxiv="1711.06104"),
+        Paper("barz2020", "Barz, Björn and Denzler, Joachim", 2020,
+              "Do We Train on Test Data? Purging CIFAR of Near-Duplicates", "Journal of Imaging 6(6):41",
+              doi="10.3390/jimaging6060041", arxiv="1902.00423"),
+        Paper("castro2009", "Castro, Javier and Gómez, Daniel and Tejada, Juan", 2009,
+              "Polynomial Calculation of the Shapley Value Based on Sampling",
+              "Computers & Operations Research 36(5):1726-1730", doi="10.1016/j.cor.2008.04.004"),
+        Paper("efron1987", "Efron, Bradley", 1987, "Better Bootstrap Confidence Intervals",
+              "Journal of the American Statistical Association 82(397):171-185", doi="10.1080/01621459.1987.10478410"),
+        Paper("fejer1933", "Fejér, Leopold", 1933, "Mechanische Quadraturen mit positiven Cotesschen Zahlen",
+              "Mathematische Zeitschrift 37:287-309", doi="10.1007/BF01474575"),
+        Paper("geifman2017", "Geifman, Yonatan and El-Yaniv, Ran", 2017,
+              "Selective Classification for Deep Neural Networks", "NeurIPS 2017", arxiv="1705.08500"),
+        Paper("geifman2019", "Geifman, Yonatan and Uziel, Guy and El-Yaniv, Ran", 2019,
+              "Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers", "ICLR 2019", arxiv="1805.08206"),
+        Paper("guo2017", "Guo, Chuan and Pleiss, Geoff and Sun, Yu and Weinberger, Kilian Q.", 2017,
+              "On Calibration of Modern Neural Networks", "ICML 2017", arxiv="1706.04599"),
+        Paper("hedstrom2024", "Hedström, Anna and Weber, Leander and Lapuschkin, Sebastian and Höhne, Marina", 2024,
+              "Sanity Checks Revisited: An Exploration to Repair the Model Parameter Randomisation Test", "arXiv preprint",
+              arxiv="2401.06465"),
+        Paper("hendrycks2019", "Hendrycks, Dan and Dietterich, Thomas", 2019,
+              "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations", "ICLR 2019",
+              arxiv="1903.12261"),
+        Paper("hoerl1970", "Hoerl, Arthur E. and Kennard, Robert W.", 1970,
+              "Ridge Regression: Biased Estimation for Nonorthogonal Problems", "Technometrics 12(1):55-67",
+              doi="10.1080/00401706.1970.10488634"),
+        Paper("kapoor2023", "Kapoor, Sayash and Narayanan, Arvind", 2023,
+              "Leakage and the Reproducibility Crisis in Machine-Learning-Based Science", "Patterns 4(9):100804",
+              doi="10.1016/j.patter.2023.100804"),
+        Paper("krogh1991", "Krogh, Anders and Hertz, John A.", 1991, "A Simple Weight Decay Can Improve Generalization",
+              "NeurIPS 4:950-957",
+              url="https://proceedings.neurips.cc/paper/1991/hash/8eefcfdf5990e441f0fb6f3fad709e21-Abstract.html"),
+        Paper("kumar2019", "Kumar, Ananya and Liang, Percy and Ma, Tengyu", 2019, "Verified Uncertainty Calibration",
+              "NeurIPS 2019", arxiv="1909.10155"),
+        Paper("mitchell2022", "Mitchell, Rory and Cooper, Joshua and Frank, Eibe and Holmes, Geoffrey", 2022,
+              "Sampling Permutations for Shapley Value Estimation", "Journal of Machine Learning Research 23(43):1-46",
+              arxiv="2104.12199"),
+        Paper("naeini2015", "Pakdaman Naeini, Mahdi and Cooper, Gregory F. and Hauskrecht, Milos", 2015,
+              "Obtaining Well Calibrated Probabilities Using Bayesian Binning", "AAAI 2015, 29(1)",
+              doi="10.1609/aaai.v29i1.9602"),
+        Paper("petsiuk2018", "Petsiuk, Vitali and Das, Abir and Saenko, Kate", 2018,
+              "RISE: Randomized Input Sampling for Explanation of Black-box Models", "BMVC 2018", arxiv="1806.07421"),
+        Paper("prechelt1998", "Prechelt, Lutz", 1998, "Early Stopping - But When?",
+              "Neural Networks: Tricks of the Trade, LNCS 1524, 55-69", doi="10.1007/3-540-49430-8_3"),
+        Paper("samek2017", "Samek, Wojciech and Binder, Alexander and Montavon, Grégoire and Lapuschkin, Sebastian and Müller, Klaus-Robert",
+              2017, "Evaluating the Visualization of What a Deep Neural Network Has Learned",
+              "IEEE Transactions on Neural Networks and Learning Systems 28(11):2660-2673",
+              doi="10.1109/TNNLS.2016.2599820", arxiv="1509.06321"),
+        Paper("shapley1953", "Shapley, Lloyd S.", 1953, "A Value for n-Person Games",
+              "Contributions to the Theory of Games II, 307-317", doi="10.1515/9781400881970-018"),
+        Paper("shrikumar2016", "Shrikumar, Avanti and Greenside, Peyton and Shcherbina, Anna and Kundaje, Anshul", 2016,
+              "Not Just a Black Box: Learning Important Features Through Propagating Activation Differences",
+              "arXiv preprint", arxiv="1605.01713"),
+        Paper("simonyan2014", "Simonyan, Karen and Vedaldi, Andrea and Zisserman, Andrew", 2014,
+              "Deep Inside Convolutional Networks: Visualising Image Classification Models and Saliency Maps",
+              "ICLR 2014 workshop", arxiv="1312.6034"),
+        Paper("smilkov2017", "Smilkov, Daniel and Thorat, Nikhil and Kim, Been and Viégas, Fernanda and Wattenberg, Martin",
+              2017, "SmoothGrad: Removing Noise by Adding Noise", "arXiv preprint", arxiv="1706.03825"),
+        Paper("srivastava2014", "Srivastava, Nitish and Hinton, Geoffrey and Krizhevsky, Alex and Sutskever, Ilya and Salakhutdinov, Ruslan",
+              2014, "Dropout: A Simple Way to Prevent Neural Networks from Overfitting",
+              "Journal of Machine Learning Research 15(56):1929-1958", url="https://jmlr.org/papers/v15/srivastava14a.html"),
+        Paper("sundararajan2017", "Sundararajan, Mukund and Taly, Ankur and Yan, Qiqi", 2017,
+              "Axiomatic Attribution for Deep Networks", "ICML 2017", arxiv="1703.01365"),
+        Paper("tibshirani1996", "Tibshirani, Robert", 1996, "Regression Shrinkage and Selection via the Lasso",
+              "Journal of the Royal Statistical Society B 58(1):267-288", doi="10.1111/j.2517-6161.1996.tb02080.x"),
+        Paper("wilson1927", "Wilson, Edwin B.", 1927, "Probable Inference, the Law of Succession, and Statistical Inference",
+              "Journal of the American Statistical Association 22(158):209-212", doi="10.1080/01621459.1927.10502953"),
+        Paper("zeiler2014", "Zeiler, Matthew D. and Fergus, Rob", 2014, "Visualizing and Understanding Convolutional Networks",
+              "ECCV 2014", doi="10.1007/978-3-319-10590-1_53", arxiv="1311.2901"),
+    )
+}  # fmt: skip
+"""Every paper, by key, in the order of the keys."""
+
+
+def paper(key: str) -> Paper:
+    """The paper of a key, or an error that offers the nearest keys."""
+    if key not in PAPERS:
+        raise UnknownName(unknown("paper", key, PAPERS))
+    return PAPERS[key]
+
+
+def bibtex(keys: Iterable[str] | None = None) -> str:
+    """BibTeX entries of the given keys, or of all, each once and in the order of the keys."""
+    return "\n\n".join(paper(key).bibtex() for key in sorted(set(PAPERS if keys is None else keys)))

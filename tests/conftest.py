@@ -1,0 +1,62 @@
+"""What every test shares: a quiet framework, small seeded models, and the way to real data."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import numpy as np
+import pytest
+
+
+def pytest_report_header() -> str:
+    return f"keras backend: {os.environ['KERAS_BACKEND']}"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """Gives the path of a real data set, or skips the test where it is not there."""
+    root = Path(os.environ.get("PELLUCID_DATA") or Path(__file__).parents[1] / "../shared/data")
+
+    def find(name: str) -> Path:
+        if not (root / name).exists():
+            pytest.skip(f"no {name} in {root}; set PELLUCID_DATA to the folder that holds it")
+        return (root / name).resolve()
+
+    return find
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    """A fresh generator, the same in every run."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def random_mlp():
+    """A Keras classifier of 6 columns into 3 classes with random weights and a final softmax."""
+    import keras
+
+    keras.utils.set_random_seed(1)
+    return keras.Sequential([
+        keras.Input((6,)),
+        keras.layers.Dense(16, activation="relu", bias_initializer="random_normal"),
+        keras.layers.Dense(3, activation="softmax", bias_initializer="random_normal"),
+    ])
+
+
+@pytest.fixture(scope="session")
+def random_cnn():
+    """A Keras classifier of 8x8 one-channel images into 3 classes with random weights."""
+    import keras
+
+    keras.utils.set_random_seed(2)
+    return keras.Sequential([
+        keras.Input((8, 8, 1)),
+        keras.layers.Conv2D(4, 3, activation="relu", bias_initializer="random_normal"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(3),
+    ])
