@@ -109,11 +109,11 @@ class Model:
 
     def predict(self, x: Inputs | Dataset) -> Floats:
         """The model's own outputs (B, K), several outputs joined in order."""
-        return self._outputs(self.prepare(x), soft=True)
+        return self.outputs_of(self.prepare(x), soft=True)
 
     def scores(self, x: Inputs | Dataset) -> Floats:
         """Logits (B, K) where the model has them (a final softmax or sigmoid taken off), else its outputs."""
-        return self._outputs(self.prepare(x), soft=False)
+        return self.outputs_of(self.prepare(x))
 
     def probabilities(self, x: Inputs | Dataset) -> Floats:
         """Class probabilities (B, K); a single output gives the two columns of a yes-or-no question.
@@ -127,9 +127,10 @@ class Model:
                 f"{self.name} gives values, not class probabilities; if its output is one, say so: "
                 'pl.wrap(model, output="probabilities") or output="logits"'
             )
-        return to_probabilities(self._outputs(inputs, soft=False), self.output)
+        return to_probabilities(self.outputs_of(inputs), self.output)
 
-    def _outputs(self, inputs: tuple[Array, ...], *, soft: bool) -> Floats:
+    def outputs_of(self, inputs: tuple[Array, ...], *, soft: bool = False) -> Floats:
+        """Scores (B, K) of inputs that `prepare` gave; `soft` keeps a final softmax or sigmoid."""
         step = self.compiled(("outputs", soft), lambda: lambda *tensors: self.forward(tensors, soft=soft))
         return self.in_chunks("outputs", step, inputs)
 
@@ -338,7 +339,7 @@ class Model:
             return "logits"
         if loss:
             return "value"
-        sample = self._outputs(tuple(a[:32] for a in _as_taken(arrays, self.anatomy)), soft=True)
+        sample = self.outputs_of(tuple(a[:32] for a in _as_taken(arrays, self.anatomy)), soft=True)
         if width > 1 and np.all(sample >= 0) and np.allclose(sample.sum(1), 1, atol=1e-4):
             return "probabilities"
         return "value" if width == 1 else "logits"

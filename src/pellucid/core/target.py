@@ -61,7 +61,7 @@ class Resolved:
         with_tensor = self.score(ops.convert_to_tensor(scores), ops.convert_to_tensor(self.selector))
         return np.asarray(ops.convert_to_numpy(with_tensor))
 
-    def take(self, index: Array) -> Resolved:
+    def take(self, index: Array | slice) -> Resolved:
         """The target of some of the examples."""
         return Resolved(self.selector[index], self.classes[index], self.function)
 

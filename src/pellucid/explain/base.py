@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ import numpy as np
 from pellucid.core.dataset import Dataset
 from pellucid.core.model import Model, wrap
 from pellucid.core.progress import Progress
-from pellucid.core.record import Provenance, Record, Stopwatch, Value, versions
 from pellucid.core.randomness import check_seed
+from pellucid.core.record import Provenance, Record, Stopwatch, Value, versions
 from pellucid.core.target import Resolved, Target, resolve
 from pellucid.errors import InvalidOption
 from pellucid.shapes import Array, Floats, Inputs
@@ -29,14 +30,16 @@ class Explanation(Record):
         inputs: What was explained, as given.
         output: The asked-about score of each example (B,).
         classes: The class asked about (B,), -1 where the target is not a class.
-        baseline: What stands for "nothing" (broadcastable to the inputs), or None where the method has none.
+        converged: Whether each example reached the tolerance (B,).
+        evaluations: Rows the method gave to the model for each example (B,), a gradient counting as one.
+        selector: Weights (B, K) of the scores that make `output`; all zero for a callable target.
+        baseline: What stands for "nothing" (the shape of the inputs), or None where the method has none.
         baseline_output: The score at the baseline (B,), or None.
-        error: Estimated relative L2 error of each whole map (B,), or None for a method without one.
+        error: Estimated relative L2 error of each whole map (B,), meant to bound the true one for 95 % of
+            examples; None for a method without sampling or integration.
         gap: |sum of values - (output - baseline_output)| (B,) for methods that promise completeness, else None.
         standard_error: Standard error of every value, the shape of `values`, for sampling methods, else None.
-        converged: Whether each example reached the tolerance (B,).
-        evaluations: Rows given to the model for each example (B,), a gradient counting as one.
-        selector: Weights (B, K) of the scores that make `output`; empty for a callable target.
+        samples: Independent draws behind each example's standard errors (B,), else None.
         kind, feature_names, class_names, columns: From the dataset, for reading and drawing.
         provenance: Method, seed, cost, fingerprints of model and inputs, versions, notes.
     """
@@ -53,6 +56,7 @@ class Explanation(Record):
     error: Floats | None = None
     gap: Floats | None = None
     standard_error: Any = None
+    samples: Array | None = None
     kind: str = "tabular"
     feature_names: Sequence[str] | None = None
     class_names: Sequence[str] | None = None
@@ -66,3 +70,201 @@ class Explanation(Record):
 
     def __len__(self) -> int:
         return len(self.output)
+
+    def interval(self, level: float = 0.95) -> tuple[Any, Any]:
+        """Low and high ends of a confidence interval of every value, from its standard error and Student's t.
+
+        Raises:
+            InvalidOption: The method gives no standard errors.
+        """
+        from scipy.stats import t
+
+        if self.standard_error is None or self.samples is None:
+            raise InvalidOption(f"{type(self.method).__name__} does not sample, so it has no interval; see `error`")
+        factor = t.ppf(0.5 + level / 2, np.maximum(self.samples - 1, 1))
+        sides = [_apply(_reach, self.values, self.standard_error, sign * factor) for sign in (-1, 1)]
+        return sides[0], sides[1]
+
+
+def _reach(values: Array, errors: Array, factor: Array) -> Array:
+    return values + per_example(factor, values) * errors
+
+
+def _apply(function: Any, first: Any, second: Any, factor: Array) -> Any:
+    if isinstance(first, dict):
+        return {name: function(first[name], second[name], factor) for name in first}
+    return function(first, second, factor)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a method is asked: why these scores of these examples.
+
+    `shift` (one array for every entry of the model, or None) is added where gradients are taken, embeddings included.
+    """
+
+    model: Model
+    inputs: tuple[Array, ...]
+    target: Resolved
+    output: Floats
+    seed: int
+    kind: str
+    columns: Sequence[str] | None = None
+    shift: tuple[Array, ...] | None = None
+    progress: bool | None = None
+
+    def __len__(self) -> int:
+        return len(self.output)
+
+    def take(self, index: Array | slice) -> Question:
+        """The same question of some of the examples."""
+        shift = None if self.shift is None else tuple(s[index] for s in self.shift)
+        inputs = tuple(a[index] for a in self.inputs)
+        return replace(self, inputs=inputs, target=self.target.take(index), output=self.output[index], shift=shift)
+
+    def score_of(self, inputs: tuple[Array, ...]) -> Floats:
+        """The asked-about score (B,) of other inputs of the same shape; identical rows are run once."""
+        if all(a.strides[0] == 0 for a in inputs):
+            scores = np.repeat(self.model.outputs_of(tuple(a[:1] for a in inputs)), len(self), axis=0)
+        else:
+            scores = self.model.outputs_of(inputs)
+        return self.target.of(scores)
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What a method answers; arrays as in `Explanation`, one map an input."""
+
+    values: tuple[Floats, ...]
+    evaluations: Array
+    converged: Array
+    error: Floats | None = None
+    standard_error: tuple[Floats, ...] | None = None
+    samples: Array | None = None
+    baseline: tuple[Array, ...] | None = None
+    baseline_output: Floats | None = None
+    complete: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Method(Value, ABC):
+    """An attribution method: a frozen dataclass whose fields are its options."""
+
+    @abstractmethod
+    def attribute(self, question: Question) -> Attribution:
+        """Answer a question; everything about names, records and cost is left to `explain`."""
+
+
+def explain(
+    model: Any,
+    x: Inputs | Dataset,
+    method: Method,
+    target: Target = "predicted",
+    *,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Explanation:
+    """Explain a model's outputs: how much each part of each input counts.
+
+    Args:
+        model: A model, or what `wrap` takes.
+        x: Examples (B, ...), a dict of them for several inputs, or a `Dataset` (needed for target "label"; its names
+            are kept).
+        method: An attribution method, `IntegratedGradients()` for one.
+        target: The output asked about: a class index, an array (B,) of them, "predicted", "label", a `Margin` between
+            two classes, or a callable from scores (B, K) to (B,), written in `keras.ops` for gradient methods.
+        seed: For methods that draw; the same seed gives the same numbers.
+        progress: Whether to show a bar; None: where there is a terminal.
+
+    Returns:
+        An `Explanation`, with the uncertainty of every number in it.
+
+    Raises:
+        InvalidInput: Inputs or a target that do not fit the model.
+        NotDifferentiable: A gradient method for a model without gradients.
+
+    Example:
+        >>> import keras, numpy as np, pellucid as pl
+        >>> f = lambda x: 5 * x[:, 0] + x[:, 1] ** 2 + keras.ops.sin(x[:, 2])
+        >>> method = pl.IntegratedGradients(baseline=np.array([0.5, 1, 1]), tolerance=1e-5)
+        >>> e = pl.explain(f, np.array([[1.0, 2.0, 3.0]]), method)
+        >>> np.round(e.values, 4).tolist(), bool(e.converged[0])
+        ([[2.5, 3.0, -0.7004]], True)
+
+    Limits:
+        An attribution says what this model responds to, not what causes the outcome in the world; verify it first.
+    """
+    if not isinstance(method, Method):
+        raise InvalidOption(f"explain: method: expected a method such as pl.IntegratedGradients(), got {method!r}")
+    clock, model = Stopwatch(), wrap(model)
+    data = x if isinstance(x, Dataset) else None
+    inputs = model.prepare(x)
+    scores = model.outputs_of(inputs)
+    resolved = resolve(target, scores, data.y if data else None, binary=model.binary)
+    question = Question(
+        model, inputs, resolved, resolved.of(scores), check_seed(seed), data.kind or "tabular" if data else _kind(inputs),
+        data.columns if data else None, progress=progress,
+    )  # fmt: skip
+    return _recorded(question, method, method.attribute(question), data, clock)
+
+
+def _recorded(q: Question, method: Method, found: Attribution, data: Dataset | None, clock: Stopwatch) -> Explanation:
+    named = q.model.names
+    as_given = lambda maps: None if maps is None else dict(zip(named, maps, strict=True)) if named else maps[0]  # noqa: E731
+    digest = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in q.inputs)).hexdigest()[:16]
+    notes = tuple(note for note in (q.model.anatomy.note, *found.notes) if note)
+    provenance = Provenance(
+        method=method, seed=q.seed, evaluations=int(found.evaluations.sum()), seconds=clock.seconds,
+        model=q.model.fingerprint(), inputs=digest, versions=versions(), notes=notes,
+    )  # fmt: skip
+    gap = None
+    if found.complete and found.baseline_output is not None:
+        gap = np.abs(sum(flat(v).sum(1, dtype=np.float64) for v in found.values) - (q.output - found.baseline_output))
+    return Explanation(
+        values=as_given(found.values), inputs=as_given(q.inputs), output=q.output, classes=q.target.classes,
+        converged=found.converged, evaluations=found.evaluations, selector=q.target.selector,
+        baseline=as_given(found.baseline), baseline_output=found.baseline_output, error=found.error, gap=gap,
+        standard_error=as_given(found.standard_error), samples=found.samples, kind=q.kind,
+        feature_names=data.feature_names if data else None, class_names=data.class_names if data else None,
+        columns=data.columns if data else None, provenance=provenance,
+    )  # fmt: skip
+
+
+def _kind(inputs: Sequence[Array]) -> str:
+    return {4: "image", 3: "sequence"}.get(inputs[0].ndim, "tabular")
+
+
+def flat(array: Array) -> Array:
+    """An array (B, ...) as (B, N)."""
+    return array.reshape(len(array), -1)
+
+
+def per_example(numbers: Array, like: Array) -> Array:
+    """Numbers (B,) shaped to broadcast over arrays (B, ...)."""
+    return numbers.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def map_norm(maps: Sequence[Array]) -> Floats:
+    """L2 norm of each example's whole map (B,), over all inputs."""
+    return np.sqrt(sum(np.square(flat(m), dtype=np.float64).sum(1) for m in maps))
+
+
+def relative(size: Floats, norm: Floats) -> Floats:
+    """`size / norm`, and 0 where both are 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(size == 0, 0.0, size / norm)
+
+
+def sampling_error(values: Sequence[Array], standard_error: Sequence[Array]) -> Floats:
+    """95 % bound of the relative L2 error (B,) of sampled maps.
+
+    The squared error of a map is a sum of squares with expectation S1 = sum of se^2; it is taken for S1/nu times a
+    chi-square of nu = S1^2 / sum of se^4 degrees of freedom (Satterthwaite 1946, doi:10.2307/3002019).
+    """
+    from scipy.stats import chi2
+
+    squares = [np.square(flat(s), dtype=np.float64) for s in standard_error]
+    total, fourth = sum(s.sum(1) for s in squares), sum((s**2).sum(1) for s in squares)
+    freedom = np.maximum(relative(total**2, fourth), 1.0)
+    bound = np.sqrt(total * chi2.ppf(0.95, freedom) / freedom)
+    return relative(bound, map_norm(values))

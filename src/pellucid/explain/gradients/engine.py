@@ -1,0 +1,169 @@
+"""The gradients engine: gradients at chosen points, taken and folded inside one compiled step.
+
+A point is where the model is differentiated: the input, or a place on the way from a baseline to it. Integer tokens have
+no neighbourhood, so they are differentiated at their embedding (B, T, D), and a token's share is summed over D.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pellucid.core.model import Model
+from pellucid.core.target import Resolved
+from pellucid.explain.base import Question
+from pellucid.shapes import Array, Floats, Tensor
+
+
+def entries_of(question: Question) -> tuple[Floats, ...]:
+    """Where gradients are taken: each input, or its embedding (B, T, D)."""
+    model = question.model
+    if all(entry.layer is None for entry in model.anatomy.entries):
+        return question.inputs
+    step = model.compiled("entries", lambda: lambda *inputs: tuple(model.embed(inputs)))
+    return model.in_chunks("entries", step, question.inputs)
+
+
+def at_input(question: Question, fold: str) -> tuple[Floats, ...]:
+    """Gradients at the inputs, one map an input.
+
+    Args:
+        question: What is asked.
+        fold: "slope" for the gradient itself (a token's is the length of its embedding's gradient), "product" for the
+            gradient times the input.
+    """
+    q = question
+    key = ("gradient", fold, q.shift is not None, q.target.function)
+    step = q.model.compiled(key, lambda: _input_step(q.model, q.target, fold))
+    return q.model.in_chunks(key, step, (*q.inputs, q.target.selector, *(q.shift or ())))
+
+
+def _input_step(model: Model, target: Resolved, fold: str) -> Callable[..., Any]:
+    size = len(model.names or "x")
+
+    def step(*arrays: Tensor) -> tuple[Tensor, ...]:
+        inputs, selector, shift = arrays[:size], arrays[size], arrays[size + 1 :]
+        at = _shifted(model.embed(inputs), shift)
+        grads = _gradients(model, target, at, inputs, selector)
+        if fold == "product":
+            grads = [g * a for g, a in zip(grads, at, strict=True)]
+        return _by_input(model, grads, fold, size)
+
+    return step
+
+
+def along_path(
+    question: Question, baselines: Sequence[Array], points: Array, weights: Array, spread: Array
+) -> tuple[tuple[Floats, ...], Floats]:
+    """Weighted sums of (x - b) * gradient over points b + a (x - b) of a straight path.
+
+    Args:
+        question: What is asked.
+        baselines: Where the path starts, of the inputs' shapes.
+        points: The points a (P,).
+        weights: Their weights in each of L sums (P, L).
+        spread: For each pair of neighbouring points, the weight (P - 1,) of the squared change between them.
+
+    Returns:
+        Sums (B, L, ...), one an input; and (B,) the weighted sum of squared changes, over all inputs.
+    """
+    q = question
+    key = ("path", q.shift is not None, q.target.function)
+    compiled = q.model.compiled(key, lambda: _path_step(q.model, q.target, q.shift is not None))
+    constants = (points.astype(np.float32), weights.astype(np.float32), spread.astype(np.float32))
+    step = lambda *examples: compiled(*examples, *constants)  # noqa: E731
+    examples = (*q.inputs, *baselines, q.target.selector, *(q.shift or ()))
+    *sums, changes = q.model.in_chunks(key, step, examples, len(points))
+    return tuple(sums), changes
+
+
+def start_scores(question: Question, baselines: Sequence[Array]) -> Floats:
+    """Scores (B,) at the start of the path: the baseline in place of the input, under the input's own padding mask."""
+    q = question
+    if all(entry.layer is None for entry in q.model.anatomy.entries):
+        return q.score_of(tuple(baselines))
+    size = len(q.inputs)
+
+    def at_start(*arrays: Tensor) -> Tensor:
+        scores = q.model.forward_from(q.model.embed(arrays[size : 2 * size]), arrays[:size])
+        return q.target.score(scores, arrays[-1])
+
+    key = ("start", q.target.function)
+    step = q.model.compiled(key, lambda: at_start)
+    return q.model.in_chunks(key, step, (*q.inputs, *baselines, q.target.selector))
+
+
+def _path_step(model: Model, target: Resolved, is_shifted: bool) -> Callable[..., Any]:
+    from keras import ops
+
+    size = len(model.names or "x")
+    entries = len(model.anatomy.entries)
+
+    def step(*arrays: Tensor) -> tuple[Tensor, ...]:
+        inputs, starts = arrays[:size], model.embed(arrays[size : 2 * size])
+        selector, rest = arrays[2 * size], arrays[2 * size + 1 :]
+        shift, (points, weights, spread) = rest[: entries * is_shifted], rest[-3:]
+        count = ops.shape(points)[0]
+        ways = [e - s for e, s in zip(_shifted(model.embed(inputs), shift), starts, strict=True)]
+        at = [_on_way(s, w, points) for s, w in zip(starts, ways, strict=True)]
+        repeated = [ops.repeat(i, count, axis=0) for i in inputs]
+        grads = _gradients(model, target, at, repeated, ops.repeat(selector, count, axis=0))
+        shares = [_unrolled(g, count) * ops.expand_dims(w, 1) for g, w in zip(grads, ways, strict=True)]
+        maps = _by_input(model, shares, "product", size)
+        sums = tuple(ops.einsum("ep...,pl->el...", m, weights) for m in maps)
+        return (*sums, sum(_changes(m, spread) for m in maps))
+
+    return step
+
+
+def _on_way(start: Tensor, way: Tensor, points: Tensor) -> Tensor:
+    """Every point of every example's path, (E * P, ...)."""
+    from keras import ops
+
+    a = ops.reshape(points, (1, -1, *[1] * (len(start.shape) - 1)))
+    return ops.reshape(ops.expand_dims(start, 1) + a * ops.expand_dims(way, 1), (-1, *start.shape[1:]))
+
+
+def _unrolled(rows: Tensor, count: Tensor) -> Tensor:
+    from keras import ops
+
+    return ops.reshape(rows, (-1, count, *rows.shape[1:]))
+
+
+def _changes(maps: Tensor, spread: Tensor) -> Tensor:
+    """Weighted squares of the changes between neighbouring points, (E, P, ...) to (E,)."""
+    from keras import ops
+
+    flat = ops.reshape(maps, (ops.shape(maps)[0], ops.shape(maps)[1], -1))
+    return ops.sum(ops.sum(ops.square(flat[:, 1:] - flat[:, :-1]), axis=2) * spread, axis=1)
+
+
+def _shifted(tensors: Sequence[Tensor], shift: Sequence[Tensor]) -> list[Tensor]:
+    return [t + s for t, s in zip(tensors, shift, strict=True)] if shift else list(tensors)
+
+
+def _gradients(
+    model: Model, target: Resolved, at: Sequence[Tensor], inputs: Sequence[Tensor], selector: Tensor
+) -> list[Tensor]:
+    """Gradients of each row's score; rows do not mix, so the gradient of their sum holds every row's own."""
+    from keras import ops
+
+    def total(*entries: Tensor) -> tuple[Tensor, Tensor]:
+        scores = target.score(model.forward_from(entries, inputs), selector)
+        return ops.sum(scores), scores
+
+    return model.backend.gradient(total, at)[1]
+
+
+def _by_input(model: Model, maps: Sequence[Tensor], fold: str, size: int) -> tuple[Tensor, ...]:
+    """Maps at the entries, as one map an input: embeddings folded to one number a token, shared inputs added up."""
+    from keras import ops
+
+    found: list[Any] = [None] * size
+    for entry, m in zip(model.anatomy.entries, maps, strict=True):
+        if entry.layer is not None:
+            m = ops.sum(m, axis=-1) if fold == "product" else ops.sqrt(ops.sum(ops.square(m), axis=-1))
+        found[entry.input] = m if found[entry.input] is None else found[entry.input] + m
+    return tuple(found)
