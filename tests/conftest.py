@@ -41,11 +41,13 @@ def random_mlp():
     import keras
 
     keras.utils.set_random_seed(1)
-    return keras.Sequential([
-        keras.Input((6,)),
-        keras.layers.Dense(16, activation="relu", bias_initializer="random_normal"),
-        keras.layers.Dense(3, activation="softmax", bias_initializer="random_normal"),
-    ])
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(16, activation="relu", bias_initializer="random_normal"),
+            keras.layers.Dense(3, activation="softmax", bias_initializer="random_normal"),
+        ]
+    )
 
 
 @pytest.fixture(scope="session")
@@ -54,9 +56,11 @@ def random_cnn():
     import keras
 
     keras.utils.set_random_seed(2)
-    return keras.Sequential([
-        keras.Input((8, 8, 1)),
-        keras.layers.Conv2D(4, 3, activation="relu", bias_initializer="random_normal"),
-        keras.layers.Flatten(),
-        keras.layers.Dense(3),
-    ])
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(4, 3, activation="relu", bias_initializer="random_normal"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )

@@ -1,0 +1,183 @@
+"""What `explain` was asked, read from text; and its answer, put into words."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pellucid.core.registry import find, unknown
+from pellucid.core.target import Margin
+from pellucid.errors import InvalidInput, InvalidOption, PellucidError, UnknownName
+
+
+def method(name: str, options: Sequence[str]) -> Any:
+    """The method of a name with options such as `tolerance=0.01`; a value may name another method.
+
+    Raises:
+        UnknownName: No such method or option; the nearest are offered.
+        InvalidOption: A value that the option does not take.
+    """
+    entry = find(name)
+    if entry.verb != "explain":
+        raise InvalidOption(
+            f"--method: {entry.name} belongs to the verb {entry.verb!r}; see: pellucid methods --verb explain"
+        )
+    kind = entry.load()
+    known = [f.name for f in dataclasses.fields(kind)]
+    given = {}
+    for text in options:
+        key, mark, value = text.partition("=")
+        if not mark:
+            raise InvalidOption(f"--option: expected NAME=VALUE, such as tolerance=0.01, got {text!r}")
+        if key not in known:
+            raise UnknownName(f"{entry.name}: {unknown('option', key, known)}")
+        given[key] = _value(value)
+    try:
+        return kind(**given)
+    except PellucidError:
+        raise
+    except (TypeError, ValueError) as problem:
+        raise InvalidOption(f"{entry.name}: {problem}") from None
+
+
+def _value(text: str) -> Any:
+    import yaml
+
+    if re.fullmatch(r"[A-Z]\w+", text) and text not in {"True", "False", "None"}:
+        try:
+            return find(text).load()()
+        except UnknownName:
+            return text
+    try:
+        return float(text) if re.fullmatch(r"[-+]?\d+e[-+]?\d+", text) else yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def rows(text: str, count: int) -> list[int]:
+    """Row numbers from `0,5` or `0-9`.
+
+    Raises:
+        InvalidInput: Not row numbers, or beyond the rows there are.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if not match:
+            raise InvalidInput(f"--rows: expected numbers such as 0,5 or 0-9, got {text!r}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if max(first, last) >= count:
+            raise InvalidInput(
+                f"--rows: there is no row {max(first, last)}; {count} rows are held out, numbered 0 to {count - 1}"
+            )
+        found += range(first, last + 1)
+    if not found:
+        raise InvalidInput(f"--rows: {text!r} holds no row")
+    return found
+
+
+def output(text: str, names: Sequence[str] | None) -> Any:
+    """The output asked about: "predicted", "label", a class by number or name, or `A:B` for a margin."""
+    if text in ("predicted", "label"):
+        return text
+    if names and text in names:
+        return names.index(text)
+    if text.count(":") == 1:
+        return Margin(*(output(side, names) for side in text.split(":")))
+    if text.isdigit():
+        return int(text)
+    raise UnknownName(f"--of: {unknown('output', text, ['predicted', 'label', *(names or ())])}")
+
+
+def heading(found: Any, i: int, row: int) -> str:
+    """One line about example `i`: its row and the score that is explained."""
+    from pellucid.plot.numbers import figure
+
+    number = int(found.classes[i])
+    names = found.class_names
+    what = (
+        "the score"
+        if number < 0
+        else f"the score of {names[number] if names and number < len(names) else f'class {number}'}"
+    )
+    start = "" if found.baseline_output is None else f", {figure(float(found.baseline_output[i]))} at the baseline"
+    return f"row {row}: {what} is {figure(float(found.output[i]))}{start}"
+
+
+def accuracy(found: Any, i: int) -> str:
+    """How exact the map of example `i` is."""
+    from pellucid.plot.numbers import figure
+
+    error = (
+        None if found.error is None else f"error of the whole map at most {figure(float(found.error[i]), percent=True)}"
+    )
+    gap = None if found.gap is None else f"sums up to within {figure(float(found.gap[i]))}"
+    reached = None if found.converged[i] else "NOT converged: raise max_evaluations or the tolerance"
+    cost = f"{int(found.evaluations[i]):,} model evaluations"
+    return type(found.method).__name__ + ": " + "; ".join(filter(None, [error, gap, reached, cost]))
+
+
+def largest(found: Any, i: int, top: int) -> list[dict[str, Any]]:
+    """The `top` inputs of example `i` that count most: name, value, attribution, standard error."""
+    parts = [part for name in _inputs(found) for part in _parts(found, name, i)]
+    return sorted(parts, key=lambda part: -abs(part["attribution"]))[:top]
+
+
+def _inputs(found: Any) -> Sequence[Any]:
+    return list(found.values) if isinstance(found.values, dict) else [None]
+
+
+def _parts(found: Any, name: Any, i: int) -> list[dict[str, Any]]:
+    import numpy as np
+
+    pick = lambda maps: None if maps is None else np.asarray(maps if name is None else maps[name])[i]  # noqa: E731
+    values, given, errors = pick(found.values), pick(found.inputs), pick(found.standard_error)
+    parts = []
+    for index in np.ndindex(values.shape):
+        error = None if errors is None else float(errors[index])
+        # a map may have one number where the input has several channels: the value is then left out
+        value = float(given[index]) if given.shape == values.shape else None
+        part = {
+            "input": _label(found, name, index),
+            "value": value,
+            "attribution": float(values[index]),
+            "standard_error": error,
+        }
+        parts.append(part)
+    return parts
+
+
+def _label(found: Any, name: Any, index: tuple[int, ...]) -> str:
+    names = found.feature_names
+    if len(index) == 1 and names is not None and name is None:
+        return str(names[index[0]])
+    place = f"({', '.join(map(str, index[:-1] if found.kind == 'image' and len(index) == 3 else index))})"
+    place = f"pixel {place}" if found.kind == "image" else f"position {place}"
+    return place if name is None else f"{name} {place}"
+
+
+def summary(found: Any, picked: Sequence[int]) -> dict[str, Any]:
+    """The whole answer with plain keys, for JSON."""
+    pick = lambda numbers, i: None if numbers is None else float(numbers[i])  # noqa: E731
+    examples = [
+        {
+            "row": row, "class": int(found.classes[i]), "output": float(found.output[i]), "error": pick(found.error, i),
+            "baseline_output": pick(found.baseline_output, i), "gap": pick(found.gap, i),
+            "converged": bool(found.converged[i]), "evaluations": int(found.evaluations[i]), "inputs": largest(found, i, found_size(found, i)),
+        }
+        for i, row in enumerate(picked)
+    ]  # fmt: skip
+    return {
+        "method": repr(found.method),
+        "seed": found.provenance.seed,
+        "notes": list(found.provenance.notes),
+        "examples": examples,
+    }
+
+
+def found_size(found: Any, i: int) -> int:
+    """How many numbers the map of example `i` holds, over all inputs."""
+    maps = found.values.values() if isinstance(found.values, dict) else [found.values]
+    return sum(m[i].size for m in maps)

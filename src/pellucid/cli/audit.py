@@ -1,0 +1,123 @@
+"""`pellucid audit`: one model, one run, one report."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from pellucid.cli.guard import FAILED_GATE, guarded
+from pellucid.cli.options import (
+    AsJson,
+    Delimiter,
+    Groups,
+    Header,
+    ModelFile,
+    Seed,
+    Source,
+    TargetColumn,
+    TestFile,
+    TrustModel,
+    Types,
+)
+
+
+@guarded
+def audit(
+    source: Source,
+    model: ModelFile = None,
+    target: TargetColumn = None,
+    delimiter: Delimiter = None,
+    header: Header = None,
+    test: TestFile = None,
+    groups: Groups = None,
+    types: Types = None,
+    out: Annotated[
+        Optional[Path],
+        typer.Option("--out", "-o", metavar="DIR", help="Where the report goes. [default: reports/NAME]"),
+    ] = None,
+    gate: Annotated[
+        Optional[Path], typer.Option(metavar="FILE", help="Limits as YAML; exit code 1 where one is broken.")
+    ] = None,
+    seed: Seed = 0,
+    trust_model: TrustModel = False,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the path of the report alone.")] = False,
+) -> None:
+    """Audit a model: how it will do on new data, what it looks at, and whether that account can be believed.
+
+    [bold]Examples[/]
+
+    \b
+    pellucid audit breast-cancer
+    pellucid audit digits --model digits.keras --out reports/mine
+    pellucid audit patients.csv --target outcome --groups patient
+    pellucid audit german.data --delimiter space --target -1
+    pellucid audit patients.csv --target outcome --gate gate.yaml
+
+    A gate is a small YAML file:  gap.accuracy: {max: 0.05}   performance.accuracy: {min: 0.9, bound: low}
+
+    [bold]Exit codes[/]  0 every limit holds, 1 a limit is broken, 2 bad input, 3 a fault of Pellucid
+    """
+    from pellucid.cli import environment, sources
+    from pellucid.cli import gate as gates
+
+    environment.prepare()
+    limits = gates.read_gate(gate) if gate is not None else {}
+    asked = sources.Asked(source, target, delimiter, header, test, groups, tuple(types or ()), seed)
+    splits = asked.load()
+    folder = out or Path("reports") / splits.name
+    require_writable(folder)
+    used, told = sources.model_for(splits, model, seed=seed, trust=trust_model)
+    found = _audited(used, splits, seed, (told, *splits.notes), show=not (as_json or quiet))
+    outcomes = gates.judge(limits, gates.numbers(found.measurements))
+    found.save(folder)
+    _tell(found, outcomes, folder, as_json=as_json, quiet=quiet)
+    if not all(outcome.passed for outcome in outcomes):
+        raise typer.Exit(FAILED_GATE)
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written before any work is done.
+
+    Raises:
+        UnwritableOutput: It is a file, or lies where nothing may be made.
+    """
+    from pellucid.errors import UnwritableOutput
+
+    if folder.exists() and not folder.is_dir():
+        raise UnwritableOutput(f"cannot write to {folder}: it is a file; name a folder with --out")
+    parent = folder.absolute()
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise UnwritableOutput(f"cannot write to {folder}: {parent} may not be written; name another with --out")
+
+
+def _audited(used: Any, splits: Any, seed: int, notes: tuple[str, ...], *, show: bool) -> Any:
+    from pellucid.report.audit import audit as verb
+
+    return verb(used, train=splits.train, test=splits.test, seed=seed, notes=notes, progress=None if show else False)
+
+
+def _tell(found: Any, outcomes: Any, folder: Path, *, as_json: bool, quiet: bool) -> None:
+    from rich.console import Console
+
+    from pellucid.cli import gate as gates
+
+    page = folder / "index.html"
+    if as_json:
+        told = {**found.summary(), "gate": gates.summary(outcomes), "report": str(page)}
+        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    if not quiet:
+        from pellucid.report.render.terminal import render
+
+        render(found, console)
+    if outcomes and not (quiet and all(o.passed for o in outcomes)):
+        gates.show(outcomes, console)
+    typer.echo(str(page))
