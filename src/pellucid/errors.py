@@ -39,6 +39,10 @@ class UnsafeModel(PellucidError):
     """A model file that would run code of its author while loading."""
 
 
+class TrainingDiverged(PellucidError, ArithmeticError):
+    """Training reached a loss that is no number."""
+
+
 class UnreadableFile(PellucidError, ValueError):
     """A data or model file that cannot be read; names the row and column where it can."""
 

@@ -1,0 +1,332 @@
+"""A fresh model from a builder, trained reproducibly; and the sound small model for those who bring none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pellucid.core.dataset import Dataset
+from pellucid.core.progress import Progress
+from pellucid.core.randomness import seeded
+from pellucid.core.record import Value
+from pellucid.core.splitting import holdout
+from pellucid.errors import InvalidInput, InvalidOption, NotApplicable, TrainingDiverged
+from pellucid.shapes import Array, Floats
+
+Build = Callable[[], Any]
+"""Takes nothing and gives a compiled Keras model."""
+
+EPOCHS, BATCH = 20, 32
+"""How `fit` trains where it is not told."""
+
+
+def fresh(build: Build, seed: int = 0) -> Any:
+    """A new model from a builder; the same seed gives the same weights, and no global random state is touched.
+
+    Args:
+        build: A function without arguments that returns a compiled Keras model.
+        seed: Decides the initial weights and the draws of the model's own random layers.
+
+    Raises:
+        InvalidInput: `build` gives something else, or a model that is not compiled.
+
+    Example:
+        >>> import keras
+        >>> def build():
+        ...     net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        ...     net.compile("sgd", "mse")
+        ...     return net
+        >>> one, two = fresh(build, seed=3), fresh(build, seed=3)
+        >>> bool((one.layers[0].kernel.numpy() == two.layers[0].kernel.numpy()).all()) if hasattr(
+        ...     one.layers[0].kernel, "numpy") else True
+        True
+    """
+    if not callable(build):
+        raise InvalidInput(f"build: expected a function without arguments, got {type(build).__name__}")
+    with seeded(seed, "build"):
+        model = build()
+    if not hasattr(model, "compiled") or not hasattr(model, "_flatten_layers"):
+        hint = "; it gave the same thing as a class would: call it" if isinstance(model, type) else ""
+        raise InvalidInput(f"build: expected it to return a Keras model, got {type(model).__name__}{hint}")
+    if not model.compiled:
+        raise InvalidInput('build: the model is not compiled; call model.compile(optimizer="adam", loss=...) in it')
+    return model
+
+
+def fit(
+    model: Any,
+    train: Dataset,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    callbacks: Sequence[Any] = (),
+    progress: bool | None = None,
+) -> dict[str, Floats]:
+    """Train a compiled Keras model and give Keras's log, one number an epoch.
+
+    Interrupting it leaves the model as trained so far, and every global random state as it was before.
+
+    Args:
+        model: The model; it is changed in place.
+        train: Examples with labels.
+        settings: `epochs` (20), `batch_size` (32) and whatever else `keras.Model.fit` takes, but data and callbacks.
+        seed: Decides the order of the examples and the draws of random layers.
+        callbacks: Keras callbacks, called in this order.
+        progress: Whether to show a bar of epochs; None for "where there is a terminal".
+
+    Raises:
+        InvalidInput: Data without labels, or data that the model does not take.
+        InvalidOption: A setting that `fit` sets itself.
+        TrainingDiverged: The loss became NaN or infinite.
+    """
+    options = {"epochs": EPOCHS, "batch_size": BATCH, "shuffle": True, **_allowed(settings or {})}
+    y = labels(model, train)
+    watcher = _watcher()
+    with Progress(f"training {model.name}", options["epochs"], progress) as bar, seeded(seed, "fit"):
+        steps = [watcher(bar), *callbacks]
+        try:
+            history = model.fit(train.x, y, verbose=0, callbacks=steps, **options)
+        except (ValueError, TypeError) as problem:
+            raise InvalidInput(f"{model.name} could not be trained on {_shapes(train, y)}: {problem}") from problem
+    return {name: np.asarray(values, float) for name, values in history.history.items()}
+
+
+def _allowed(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    own = {"x", "y", "callbacks", "verbose", "validation_data", "validation_split"} & set(settings)
+    if own:
+        raise InvalidOption(f"fit: {', '.join(sorted(own))} cannot be set there; data and callbacks are given on their own")
+    return settings
+
+
+def _shapes(data: Dataset, y: Array) -> str:
+    x = {k: v.shape for k, v in data.x.items()} if isinstance(data.x, dict) else data.x.shape
+    return f"x {x} and y {y.shape}"
+
+
+def labels(model: Any, data: Dataset) -> Array:
+    """The labels as the model's loss wants them: one-hot rows (B, K) for a categorical cross-entropy, else (B,).
+
+    Raises:
+        InvalidInput: No labels, text for labels, or NaN among them.
+    """
+    if data.y is None:
+        raise InvalidInput("the data has no labels (y), which training needs")
+    if data.y.dtype.kind not in "biuf":
+        raise InvalidInput(f"y: expected class numbers or real numbers, got {data.y.dtype}; number the classes from 0")
+    if not np.isfinite(data.y).all():
+        raise InvalidInput(f"y: the label at {int(np.argmin(np.isfinite(data.y)))} is NaN or infinite")
+    loss = model.loss
+    name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
+    if name != "categorical_crossentropy":
+        return data.y
+    width = model.output_shape[-1] if model.built and getattr(model, "outputs", None) else int(data.y.max()) + 1
+    return np.eye(width, dtype=np.float32)[data.y.astype(int)]
+
+
+def _watcher() -> type:
+    from keras.callbacks import Callback
+
+    class Watcher(Callback):
+        """Moves the bar, and stops training whose loss is no number any more."""
+
+        def __init__(self, bar: Progress) -> None:
+            super().__init__()
+            self._bar = bar
+
+        def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+            loss = (logs or {}).get("loss", 0.0)
+            if not np.isfinite(loss):
+                raise TrainingDiverged(
+                    f"the loss became {loss} in epoch {epoch + 1}; try a smaller learning rate, "
+                    "inputs scaled to about one, or a weaker penalty"
+                )
+            self._bar.advance()
+
+    return Watcher
+
+
+# -- the model for those who bring none ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class DefaultModel(Value):
+    """A small, sound model for a kind of data, as a builder: call it and it gives a fresh compiled Keras model.
+
+    Tables: standardization and two hidden layers (32, 16). Images: standardization, two or three convolutions, average
+    pooling. Sequences: two convolutions along time, pooled. Tokens: an embedding, pooled, and one hidden layer.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    outputs: int
+    mean: tuple[float, ...] = ()
+    variance: tuple[float, ...] = ()
+    vocabulary: int = 0
+    target: tuple[float, float] = (0.0, 1.0)
+
+    def __call__(self) -> Any:
+        """A fresh compiled model."""
+        import keras
+
+        tokens = self.vocabulary > 0
+        start = keras.Input(self.shape, dtype="int32" if tokens else "float32")
+        hidden = _BODIES["text" if tokens else self.kind](self, start)
+        net = keras.Model(start, self._head(hidden), name=f"default_{self.kind}")
+        net.compile(keras.optimizers.Adam(self.rate), loss=self._loss, metrics=["accuracy"] if self.outputs else None)
+        return net
+
+    @property
+    def rate(self) -> float:
+        """The optimizer's step."""
+        return 0.003
+
+    @property
+    def _loss(self) -> str:
+        return {0: "mse", 1: "binary_crossentropy"}.get(self.outputs, "sparse_categorical_crossentropy")
+
+    def _head(self, hidden: Any) -> Any:
+        from keras import layers
+
+        if self.outputs == 1:
+            return layers.Dense(1, activation="sigmoid", name="output")(hidden)
+        if self.outputs > 1:
+            return layers.Dense(self.outputs, activation="softmax", name="output")(hidden)
+        mean, spread = self.target
+        value = layers.Dense(1, name="standardized")(hidden)
+        return layers.Rescaling(spread, offset=mean, name="output")(value)
+
+    def standardized(self, start: Any) -> Any:
+        """Inputs with mean 0 and variance 1 on the training data, along the last axis."""
+        from keras import layers
+
+        return layers.Normalization(mean=self.mean, variance=self.variance, name="standardize")(start)
+
+
+def _table(plan: DefaultModel, start: Any) -> Any:
+    from keras import layers, regularizers
+
+    hidden = plan.standardized(start)
+    for i, width in enumerate((32, 16)):
+        calm = regularizers.L2(1e-4)
+        hidden = layers.Dense(width, activation="relu", kernel_regularizer=calm, name=f"hidden_{i + 1}")(hidden)
+    return hidden
+
+
+def _image(plan: DefaultModel, start: Any) -> Any:
+    from keras import layers
+
+    hidden = plan.standardized(start)
+    side = min(plan.shape[:2])
+    for i, width in enumerate((16, 32, 64)[: 2 if side < 24 else 3]):
+        hidden = layers.Conv2D(width, 3, padding="same", activation="relu", name=f"convolution_{i + 1}")(hidden)
+        hidden = layers.MaxPooling2D(name=f"pool_{i + 1}")(hidden) if side >> i >= 4 else hidden
+    hidden = layers.Flatten(name="flatten")(hidden) if side < 24 else layers.GlobalAveragePooling2D(name="mean")(hidden)
+    return layers.Dense(64, activation="relu", name="hidden")(hidden)
+
+
+def _sequence(plan: DefaultModel, start: Any) -> Any:
+    from keras import layers
+
+    hidden = plan.standardized(start)
+    for i, width in enumerate((32, 32)):
+        hidden = layers.Conv1D(width, 5, padding="same", activation="relu", name=f"convolution_{i + 1}")(hidden)
+    return layers.Dense(32, activation="relu", name="hidden")(layers.GlobalAveragePooling1D(name="mean")(hidden))
+
+
+def _tokens(plan: DefaultModel, start: Any) -> Any:
+    from keras import layers
+
+    hidden = layers.Embedding(plan.vocabulary, 32, name="embedding")(start)
+    return layers.Dense(32, activation="relu", name="hidden")(layers.GlobalAveragePooling1D(name="mean")(hidden))
+
+
+_BODIES = {"tabular": _table, "image": _image, "sequence": _sequence, "audio": _sequence, "text": _tokens}
+
+
+def default_model(data: Dataset) -> DefaultModel:
+    """The builder of a sound small model for these training data.
+
+    Raises:
+        NotApplicable: Several inputs, no labels, or shapes that no small model is known for.
+
+    Example:
+        >>> import numpy as np
+        >>> plan = default_model(Dataset(np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 2))
+        >>> plan().output_shape
+        (None, 1)
+    """
+    if isinstance(data.x, dict):
+        raise NotApplicable("there is no default model for several inputs; give a model of your own")
+    if data.y is None:
+        raise NotApplicable("a model needs labels (y) to learn from; give them, or a model of your own")
+    if data.kind == "text":
+        return DefaultModel("text", data.x.shape[1:], _outputs(data), vocabulary=int(data.x.max()) + 1)
+    axes = {"tabular": 2, "image": 4, "sequence": 3, "audio": 3}[data.kind or "tabular"]
+    if data.x.ndim != axes:
+        raise NotApplicable(f"the default model for {data.kind} data takes {axes} axes, got x {data.x.shape}")
+    over = tuple(range(axes - 1))
+    mean, variance = data.x.mean(over, dtype=np.float64), data.x.var(over, dtype=np.float64)
+    target = (0.0, 1.0) if _outputs(data) else (float(data.y.mean()), float(data.y.std()) or 1.0)
+    return DefaultModel(
+        data.kind or "tabular", data.x.shape[1:], _outputs(data), tuple(mean.tolist()),
+        tuple(np.where(variance > 0, variance, 1.0).tolist()), 0, target,
+    )  # fmt: skip
+
+
+def _outputs(data: Dataset) -> int:
+    """Columns that the model puts out: 0 for a quantity, 1 for two classes, else the number of classes."""
+    if data.task == "regression":
+        return 0
+    classes = max(int(data.y.max()) + 1, len(data.class_names or ()))
+    return 1 if classes <= 2 else classes
+
+
+def train_default(data: Dataset, *, seed: int = 0, progress: bool | None = None) -> Any:
+    """Train the default model: a sixth of the data (whole groups) says when to stop, and the best weights are kept.
+
+    Args:
+        data: Training data; test data must not be among it.
+        seed: Decides everything that is drawn.
+        progress: Whether to show a bar; None for "where there is a terminal".
+
+    Raises:
+        NotApplicable: There is no default model for such data.
+    """
+    from keras.callbacks import EarlyStopping, ReduceLROnPlateau
+
+    model = fresh(default_model(data), seed)
+    stopping = data if len(data) < 30 else None
+    if stopping is None:
+        classes = data.task == "classification"
+        kept, held = holdout(data.y, 1 / 6, groups=data.groups, classes=classes, seed=seed)
+        data, stopping = data.take(kept), data.take(held)
+    batch = int(np.clip(len(data) // 20, 16, 256))
+    calls = [
+        _validation()(stopping, labels(model, stopping)),
+        ReduceLROnPlateau(monitor="val_loss", factor=0.3, patience=4),
+        EarlyStopping(monitor="val_loss", patience=10, restore_best_weights=True),
+    ]
+    epochs = int(np.clip(1_500_000 // len(data), 5, 60))
+    fit(model, data, settings={"epochs": epochs, "batch_size": batch}, seed=seed, callbacks=calls, progress=progress)
+    return model
+
+
+def _validation() -> type:
+    from keras.callbacks import Callback
+
+    class Validation(Callback):
+        """Puts the loss on held-out data where later callbacks look for it."""
+
+        def __init__(self, data: Dataset, y: Array) -> None:
+            super().__init__()
+            self._data, self._y = data, y
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            found = self.model.evaluate(self._data.x, self._y, batch_size=1024, verbose=0, return_dict=True)
+            if logs is not None:
+                logs.update({f"val_{name}": value for name, value in found.items()})
+
+    return Validation
