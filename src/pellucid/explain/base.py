@@ -150,6 +150,11 @@ class Attribution:
 class Method(Value, ABC):
     """An attribution method: a frozen dataclass whose fields are its options."""
 
+    @property
+    def contributes(self) -> bool:
+        """Whether values are signed contributions to the score (True), or slopes (False)."""
+        return True
+
     @abstractmethod
     def attribute(self, question: Question) -> Attribution:
         """Answer a question; everything about names, records and cost is left to `explain`."""

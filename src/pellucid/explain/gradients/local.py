@@ -31,6 +31,11 @@ class Gradient(Method):
         a thousandth of the slope of the same column in metres.
     """
 
+    @property
+    def contributes(self) -> bool:
+        """False: a slope is no contribution."""
+        return False
+
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
         return _local(self, question, "slope")

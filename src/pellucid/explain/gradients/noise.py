@@ -70,6 +70,11 @@ class SmoothGrad(Method):
         options.positive(self, "tolerance")
         options.whole(self, "max_evaluations", least=2)
 
+    @property
+    def contributes(self) -> bool:
+        """As the smoothed method's."""
+        return self.method.contributes
+
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
         question.model.require_gradient(type(self).__name__)

@@ -1,0 +1,47 @@
+"""What checks add up to: trusted, doubtful or refuted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pellucid.core.measurement import Measurement
+
+BETTER, WORSE, LIKE, UNCLEAR = "better than random", "worse than random", "like random", "unclear"
+CHANGES, PARTLY, UNCHANGED = "changes with the weights", "partly changes", "does not change"
+
+
+def judge(results: Sequence[Measurement], converged: float) -> tuple[str, str]:
+    """The verdict on an explanation, and the reason for it.
+
+    Args:
+        results: Results of checks.
+        converged: Share of the examples whose explanation reached its tolerance.
+    """
+    done = [r for r in results if r.value is not None]
+    ranked = [r for r in done if r.verdict in (BETTER, WORSE, LIKE, UNCLEAR)]
+    randomized = [r for r in done if r.verdict in (CHANGES, PARTLY, UNCHANGED)]
+    numbers = "; ".join(_told(r) for r in done)
+    for r in randomized:
+        if r.verdict == UNCHANGED:
+            return "refuted", f"the explanation stays the same when the model's weights are replaced ({_told(r)})"
+    if any(r.verdict == WORSE for r in ranked):
+        return "refuted", f"it does worse than a random ranking ({numbers})"
+    if ranked and all(r.verdict == LIKE for r in ranked):
+        return "refuted", f"a random ranking does as well ({numbers})"
+    doubts = []
+    if not ranked:
+        doubts.append("it was not compared with random rankings")
+    doubts += [f"{r.name.replace('_', ' ')} is {r.verdict}" for r in ranked if r.verdict != BETTER]
+    if not randomized:
+        doubts.append("it was not checked against random weights")
+    doubts += [f"it only {r.verdict} when weights are replaced" for r in randomized if r.verdict == PARTLY]
+    if converged < 0.95:
+        doubts.append(f"only {converged:.0%} of the examples reached their tolerance")
+    if doubts:
+        return "doubtful", f"{', and '.join(doubts)}" + (f" ({numbers})" if numbers else "")
+    return "trusted", f"it beats random rankings and changes with the model's weights ({numbers})"
+
+
+def _told(r: Measurement) -> str:
+    around = f" [{r.interval.low:.2f}, {r.interval.high:.2f}]" if r.interval else ""
+    return f"{r.name.replace('_', ' ')} {r.value:.2f}{around}"
