@@ -177,26 +177,51 @@ def studentized(
 ) -> Interval:
     """The bootstrap-t interval of a mean: right for skewed values (losses), where Student's is too short on one side.
 
-    Every resample gives t* = (mean* - mean) / se*; the interval is mean - t* se at both quantiles.
-
-    Source: Efron 1982, The Jackknife, the Bootstrap and Other Resampling Plans, doi:10.1137/1.9781611970319.
+    Source: see `bootstrap_t`.
     """
     values = np.asarray(values, dtype=float)
     count, mean = len(values), float(values.mean())
+    if count < 2 or count > MANY or np.ptp(values) == 0:
+        return student(values, level)
     centred = values - mean
-    error = float(np.sqrt(np.sum(centred**2) / max(1, count - 1) / count))
-    if count < 2 or count > MANY or error == 0:
-        return student(values, level)
     moments = np.stack([centred, centred**2], axis=1)
-    first, second = (np.concatenate([c @ moments for c in counts(count, generator, resamples)]) / count).T
-    spread = np.sqrt(np.maximum(second - first**2, 0) / (count - 1))
+
+    def statistic(drawn: Array) -> tuple[Array, Array]:
+        first, second = (drawn @ moments).T / count
+        return mean + first, np.sqrt(np.maximum(second - first**2, 0) / (count - 1))
+
+    return bootstrap_t(statistic, count, generator, level, resamples)
+
+
+def bootstrap_t(
+    statistic: Callable[[Array], tuple[Array, Array]],
+    examples: int,
+    generator: np.random.Generator,
+    level: float = 0.95,
+    resamples: int = 1000,
+) -> Interval:
+    """The bootstrap-t interval of a statistic that comes with its standard error.
+
+    `statistic` takes counts (R, B) and gives values and errors (R,). Every resample has t* = (value* - value) / error*;
+    the interval is value - t* error at both quantiles of t*. Beyond `MANY` examples t* is taken as normal.
+
+    Source: Efron 1982, The Jackknife, the Bootstrap and Other Resampling Plans, doi:10.1137/1.9781611970319.
+    """
+    from scipy.stats import norm
+
+    value, error = (float(found[0]) for found in statistic(np.ones((1, examples))))
+    tails = 0.5 - level / 2, 0.5 + level / 2
+    if examples > MANY:
+        low, high = value + norm.ppf(tails) * error
+        return Interval(float(low), float(high), level, "normal")
+    values, errors = map(np.concatenate, zip(*map(statistic, counts(examples, generator, resamples)), strict=True))
     with np.errstate(divide="ignore", invalid="ignore"):
-        pivot = first / spread
+        pivot = (values - value) / errors
     pivot = pivot[np.isfinite(pivot)]
-    if len(pivot) < resamples / 2:
-        return student(values, level)
-    high, low = np.quantile(pivot, [0.5 - level / 2, 0.5 + level / 2])
-    return Interval(mean - float(low) * error, mean - float(high) * error, level, "bootstrap-t")
+    if len(pivot) < resamples / 2:  # most resamples hold one value over and over: the data say next to nothing
+        return Interval(-np.inf, np.inf, level, "bootstrap-t (degenerate)")
+    below, above = np.quantile(pivot, tails)
+    return Interval(value - float(above) * error, value - float(below) * error, level, "bootstrap-t")
 
 
 def bootstrap_counts(

@@ -15,7 +15,7 @@ import numpy as np
 from pellucid.core.resampling import (
     Interval,
     average,
-    bootstrap_counts,
+    bootstrap_t,
     student,
     studentized,
     wilson,
@@ -111,7 +111,7 @@ def auroc(y: Array, p: Floats, level: float, generator: np.random.Generator) -> 
     found = [_placements(y == k, p[:, k]) for k in classes]
     value, influence = float(np.mean([f[0] for f in found])), np.mean([f[1] for f in found], axis=0)
     if np.any(influence) and 0 < value < 1:
-        interval = _on_log_odds(value, influence, level, "DeLong, log-odds")
+        interval = _on_log_odds(value, influence, _rarest(y), level, "DeLong, log-odds")
     else:
         each = [_newcombe_area(f[0], int(np.sum(y == k)), int(np.sum(y != k)), level) for f, k in zip(found, classes)]
         interval = average([f[0] for f in found], each)
@@ -169,7 +169,7 @@ def auprc(y: Array, p: Floats, level: float, generator: np.random.Generator) -> 
     value = float(np.mean([average_precision_score(y == k, p[:, k]) for k in classes]))
     influence = np.mean([_precision_influence(y == k, p[:, k]) for k in classes], axis=0)
     if np.any(influence) and 0 < value < 1:
-        interval = _on_log_odds(value, influence, level, "infinitesimal jackknife, log-odds")
+        interval = _on_log_odds(value, influence, _rarest(y), level, "infinitesimal jackknife, log-odds")
     else:  # ranked perfectly: no better bound than that of a share of the positives
         fewest = min(int(np.sum(y == k)) for k in classes)
         interval = Interval(wilson(fewest, fewest, level).low, 1.0, level, "wilson")
@@ -191,15 +191,22 @@ def _precision_influence(positive: Array, score: Floats) -> Floats:
     return len(score) / total * derivative
 
 
-def _on_log_odds(value: float, influence: Floats, level: float, kind: str) -> Interval:
-    """value +- z se, made on the log-odds scale, where areas near one are closer to normal and stay below one."""
+def _on_log_odds(value: float, influence: Floats, rarest: int, level: float, kind: str) -> Interval:
+    """value +- t se, made on the log-odds scale, where areas near one are closer to normal and stay below one.
+
+    Student's t has one degree of freedom less than the rarest class has examples: they decide the error.
+    """
     from scipy.special import expit, logit
-    from scipy.stats import norm
+    from scipy.stats import t
 
     n = len(influence)
     error = np.sqrt(np.sum(influence**2)) / n * np.sqrt(n / max(1, n - 1))
-    half = norm.ppf(0.5 + level / 2) * error / (value * (1 - value))
+    half = t.ppf(0.5 + level / 2, max(1, rarest - 1)) * error / (value * (1 - value))
     return Interval(float(expit(logit(value) - half)), float(expit(logit(value) + half)), level, kind)
+
+
+def _rarest(y: Array) -> int:
+    return int(np.unique(y, return_counts=True)[1].min())
 
 
 def _ranked_classes(y: Array, p: Floats, name: str) -> list[int]:
@@ -219,23 +226,39 @@ def _absent(present: Array, p: Floats) -> str:
 
 
 def r2(y: Array, p: Floats, level: float, generator: np.random.Generator) -> Estimate:
-    """Share of the labels' variance that the predictions explain: 1 - MSE / Var(y); BCa bootstrap interval."""
+    """Share of the labels' variance that the predictions explain: 1 - MSE / Var(y); bootstrap-t of ln(1 - R2)."""
     from sklearn.metrics import r2_score
 
     if len(y) < 2 or np.ptp(y) == 0:
-        raise NotApplicable(f"R2 compares with the labels' variance, but {'there is one label' if len(y) < 2 else 'all labels are equal'}")
+        why = "there is one label" if len(y) < 2 else "all labels are equal"
+        raise NotApplicable(f"R2 compares with the variance of the labels, but {why}")
     value = float(r2_score(y, p))
-    squares, centred = (p - y) ** 2, y - y.mean()
-    variance = float(np.mean(centred**2))
-    influence = ((1 - value) * centred**2 - squares) / variance
-    sums = np.stack([squares, centred, centred**2], axis=1)
+    squares, centred = (p - y) ** 2, (y - y.mean()) / y.std()
+    squares = squares / y.var()
+    influence = (1 - value) * centred**2 - squares
+    if not squares.any():
+        return Estimate(1.0, Interval(1.0, 1.0, level, "every prediction is exact"), influence)
+    found = bootstrap_t(_log_unexplained(squares, centred), len(y), generator, level)
+    low, high = (1 - float(np.exp(min(end, 700.0))) for end in (found.high, found.low))
+    return Estimate(value, Interval(low, high, level, f"{found.kind} of ln(1 - R2)"), influence)
 
-    def resampled(drawn: Array) -> Array:
-        error, first, second = (drawn @ sums / len(y)).T
+
+def _log_unexplained(e: Floats, c: Floats) -> Callable[[Array], tuple[Array, Array]]:
+    """ln(MSE / Var) and its standard error by counts, of squared errors `e` and labels `c`, through their moments.
+
+    The influence on it is e / MSE - (c - mean c)^2 / Var; its square is expanded, so that a resample costs a product.
+    """
+    columns = np.stack([e, e * e, c, c**2, c**3, c**4, e * c, e * c * c], axis=1)
+
+    def statistic(drawn: Array) -> tuple[Array, Array]:
+        mse, square, m1, m2, m3, m4, ec, ecc = (drawn @ columns / len(e)).T
+        fourth = m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4
+        variance, cross = m2 - m1**2, ecc - 2 * m1 * ec + m1**2 * mse
         with np.errstate(divide="ignore", invalid="ignore"):
-            return 1 - error / (second - first**2)
+            spread = square / mse**2 - 2 * cross / (mse * variance) + fourth / variance**2
+            return np.log(mse / variance), np.sqrt(np.maximum(spread, 0) / len(e))
 
-    return Estimate(value, bootstrap_counts(resampled, value, influence, generator, level=level), influence)
+    return statistic
 
 
 METRICS = {

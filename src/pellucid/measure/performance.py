@@ -28,7 +28,7 @@ class Performance(Measure):
     | auprc | sum over thresholds of precision x step in recall | infinitesimal jackknife on the log-odds scale |
     | log_loss | mean_b -ln p_b[y_b] | bootstrap-t |
     | brier | mean_b sum_k (p_bk - [k = y_b])^2, from 0 to 2 | bootstrap-t |
-    | r2 | 1 - mean (f - y)^2 / Var(y) | bootstrap, BCa |
+    | r2 | 1 - mean (f - y)^2 / Var(y) | bootstrap-t of ln(1 - R2) |
     | mae | mean abs(f - y) | bootstrap-t |
     | rmse | sqrt(mean (f - y)^2) | bootstrap-t |
 
