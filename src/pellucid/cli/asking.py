@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from pellucid.core.registry import find, unknown
 from pellucid.core.target import Margin
 from pellucid.errors import InvalidInput, InvalidOption, PellucidError, UnknownName
@@ -119,8 +121,8 @@ def accuracy(found: Any, i: int) -> str:
     return type(found.method).__name__ + ": " + "; ".join(filter(None, [error, gap, reached, cost]))
 
 
-def largest(found: Any, i: int, top: int) -> list[dict[str, Any]]:
-    """The `top` inputs of example `i` that count most: name, value, attribution, standard error."""
+def largest(found: Any, i: int, top: int | None = None) -> list[dict[str, Any]]:
+    """The `top` inputs (None: all) of example `i` that count most: name, value, attribution, standard error."""
     parts = [part for name in _inputs(found) for part in _parts(found, name, i)]
     return sorted(parts, key=lambda part: -abs(part["attribution"]))[:top]
 
@@ -130,23 +132,18 @@ def _inputs(found: Any) -> Sequence[Any]:
 
 
 def _parts(found: Any, name: Any, i: int) -> list[dict[str, Any]]:
-    import numpy as np
-
-    pick = lambda maps: None if maps is None else np.asarray(maps if name is None else maps[name])[i]  # noqa: E731
-    values, given, errors = pick(found.values), pick(found.inputs), pick(found.standard_error)
-    parts = []
-    for index in np.ndindex(values.shape):
-        error = None if errors is None else float(errors[index])
-        # a map may have one number where the input has several channels: the value is then left out
-        value = float(given[index]) if given.shape == values.shape else None
-        part = {
+    pick = lambda maps: np.asarray(maps if name is None else maps[name])[i]  # noqa: E731
+    values, given = pick(found.values), pick(found.inputs)
+    errors = None if found.standard_error is None else pick(found.standard_error)
+    return [
+        {
             "input": _label(found, name, index),
-            "value": value,
+            "value": float(given[index]) if given.shape == values.shape else None,  # one number for several channels
             "attribution": float(values[index]),
-            "standard_error": error,
+            "standard_error": None if errors is None else float(errors[index]),
         }
-        parts.append(part)
-    return parts
+        for index in np.ndindex(values.shape)
+    ]
 
 
 def _label(found: Any, name: Any, index: tuple[int, ...]) -> str:
@@ -163,21 +160,17 @@ def summary(found: Any, picked: Sequence[int]) -> dict[str, Any]:
     pick = lambda numbers, i: None if numbers is None else float(numbers[i])  # noqa: E731
     examples = [
         {
-            "row": row, "class": int(found.classes[i]), "output": float(found.output[i]), "error": pick(found.error, i),
-            "baseline_output": pick(found.baseline_output, i), "gap": pick(found.gap, i),
-            "converged": bool(found.converged[i]), "evaluations": int(found.evaluations[i]), "inputs": largest(found, i, found_size(found, i)),
+            "row": row,
+            "class": int(found.classes[i]),
+            "output": float(found.output[i]),
+            "baseline_output": pick(found.baseline_output, i),
+            "error": pick(found.error, i),
+            "gap": pick(found.gap, i),
+            "converged": bool(found.converged[i]),
+            "evaluations": int(found.evaluations[i]),
+            "inputs": largest(found, i),
         }
         for i, row in enumerate(picked)
-    ]  # fmt: skip
-    return {
-        "method": repr(found.method),
-        "seed": found.provenance.seed,
-        "notes": list(found.provenance.notes),
-        "examples": examples,
-    }
-
-
-def found_size(found: Any, i: int) -> int:
-    """How many numbers the map of example `i` holds, over all inputs."""
-    maps = found.values.values() if isinstance(found.values, dict) else [found.values]
-    return sum(m[i].size for m in maps)
+    ]
+    notes = list(found.provenance.notes)
+    return {"method": repr(found.method), "seed": found.provenance.seed, "notes": notes, "examples": examples}

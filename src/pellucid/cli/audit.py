@@ -37,7 +37,7 @@ def audit(
     types: Types = None,
     out: Annotated[
         Optional[Path],
-        typer.Option("--out", "-o", metavar="DIR", help="Where the report goes. [default: reports/NAME]"),
+        typer.Option("--out", "-o", metavar="DIR", help="Where the report goes: reports/NAME if not said."),
     ] = None,
     gate: Annotated[
         Optional[Path], typer.Option(metavar="FILE", help="Limits as YAML; exit code 1 where one is broken.")
@@ -73,8 +73,8 @@ def audit(
     require_writable(folder)
     used, told = sources.model_for(splits, model, seed=seed, trust=trust_model)
     found = _audited(used, splits, seed, (told, *splits.notes), show=not (as_json or quiet))
-    outcomes = gates.judge(limits, gates.numbers(found.measurements))
     found.save(folder)
+    outcomes = gates.judge(limits, gates.numbers([*found.measurements, *found.verification]))
     _tell(found, outcomes, folder, as_json=as_json, quiet=quiet)
     if not all(outcome.passed for outcome in outcomes):
         raise typer.Exit(FAILED_GATE)
@@ -115,9 +115,7 @@ def _tell(found: Any, outcomes: Any, folder: Path, *, as_json: bool, quiet: bool
         return
     console = Console(highlight=False)
     if not quiet:
-        from pellucid.report.render.terminal import render
-
-        render(found, console)
+        console.print(found)
     if outcomes and not (quiet and all(o.passed for o in outcomes)):
         gates.show(outcomes, console)
     typer.echo(str(page))

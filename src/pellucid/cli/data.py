@@ -41,6 +41,8 @@ def data(
 
     from pellucid.cli import sources
 
+    found: Any
+    show: Any
     if source is None:
         found, show = _builtin(), _show_builtin
     elif target is None and not _knows_itself(source):

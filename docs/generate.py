@@ -1,0 +1,104 @@
+"""Write docs/reference from the docstrings: `make docs`."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "reference"
+VERBS = {
+    "explain": "Why this answer",
+    "verify": "Is the explanation true",
+    "measure": "How it will do on new data",
+    "improve": "What makes it better",
+}
+CORE = ("wrap", "Model", "Dataset", "Margin", "Explanation", "Measurement", "Audit", "Recipe")
+LISTS = ("Args", "Attributes", "Raises")
+ENTRY = {"explain": ("explain",), "verify": ("verify",), "measure": ("measure",), "improve": ("improve", "compare")}
+
+
+def pages() -> dict[str, str]:
+    """Every page of the reference by file name."""
+    from pellucid.report.finding import reference as findings
+
+    found = {f"{verb}.md": _verb(verb, title) for verb, title in VERBS.items()}
+    found["core.md"] = _core()
+    found["findings.md"] = findings()
+    found["bibliography.md"] = _bibliography()
+    return {"index.md": _index(), **found}
+
+
+def _index() -> str:
+    from pellucid.core.registry import entries
+
+    lines = ["# Reference", "", "Made from the docstrings by `make docs`.", ""]
+    for verb, title in VERBS.items():
+        names = ", ".join(f"[{e.name}]({verb}.md#{e.name.lower()})" for e in entries(verb))
+        lines += [f"- [{verb}]({verb}.md): {title.lower()}. {names}"]
+    lines += ["- [core](core.md): models, data, targets, results", "- [findings](findings.md): every code of an audit"]
+    return "\n".join([*lines, "- [bibliography](bibliography.md): every paper"]) + "\n"
+
+
+def _verb(verb: str, title: str) -> str:
+    import pellucid as pl
+    from pellucid.core.registry import entries
+
+    parts = [f"# {verb}: {title.lower()}"]
+    parts += [_thing(getattr(pl, name), f"pl.{name}") for name in ENTRY[verb]]
+    for entry in entries(verb):
+        parts.append(_thing(entry.load(), entry.name, entry.papers))
+    return "\n\n".join(parts) + "\n"
+
+
+def _core() -> str:
+    import pellucid as pl
+    from pellucid.data.sources import load
+
+    shown = [_thing(getattr(pl, name), name if name[0].isupper() else f"pl.{name}") for name in CORE]
+    return "\n\n".join(["# core: models, data, targets, results", *shown, _thing(load, "pl.data.load")]) + "\n"
+
+
+def _thing(thing: Any, title: str, papers: tuple[str, ...] = ()) -> str:
+    from pellucid.cli.docstring import read, reflow, signature
+    from pellucid.core.bibliography import paper
+
+    told = read(thing)
+    parts = [f"## {title}", f"`{signature(thing)}`", told.line, reflow(told.body)]
+    for name, text in told.sections.items():
+        if name == "Example":
+            parts.append(f"**Example**\n\n```pycon\n{inspect.cleandoc(text)}\n```")
+        elif name != "References" or not papers:
+            parts.append(
+                f"**{name}**\n\n{_items(reflow(text)) if name in ('Args', 'Attributes', 'Raises') else reflow(text)}"
+            )
+    if papers:
+        parts.append("**Papers**\n\n" + "\n".join(f"- [{p}]({p.address})" for p in map(paper, papers)))
+    return "\n\n".join(filter(None, parts))
+
+
+def _items(text: str) -> str:
+    lines = []
+    for line in text.splitlines():
+        name, mark, told = line.partition(": ")
+        lines.append(f"- `{name.strip()}`: {told}" if mark else line)
+    return "\n".join(lines)
+
+
+def _bibliography() -> str:
+    from pellucid.core.bibliography import PAPERS
+
+    lines = [f"- {p}".replace(p.identifier, f"[{p.identifier}]({p.address})") for p in PAPERS.values()]
+    return "\n".join(["# Bibliography", "", "As BibTeX: `pellucid methods --bibtex`.", "", *lines]) + "\n"
+
+
+def main() -> None:
+    """Write every page."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+        print(f"docs/reference/{name}")
+
+
+if __name__ == "__main__":
+    main()
