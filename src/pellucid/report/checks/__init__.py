@@ -1,1 +1,14 @@
-"""Checks, each of which turns numbers into findings."""
+"""Checks: each turns what was gathered about a model into findings, or says why it does not apply."""
+
+from pellucid.report.checks.calibration import calibration
+from pellucid.report.checks.explanation import concentration, exactness
+from pellucid.report.checks.generalization import generalization
+from pellucid.report.checks.leakage import leakage
+from pellucid.report.checks.openness import openness
+from pellucid.report.checks.performance import performance
+from pellucid.report.checks.robustness import robustness
+from pellucid.report.checks.selective import selective
+from pellucid.report.checks.trust import trust
+
+CHECKS = (performance, generalization, calibration, selective, robustness, leakage, exactness, concentration, trust, openness)
+"""Every check, in the order in which its questions are asked."""

@@ -1,0 +1,100 @@
+"""Figures with the digits that their interval supports.
+
+The rule is the Particle Data Group's: where the three leading digits of the uncertainty (here half the interval) lie
+between 100 and 354 two of them are kept, between 355 and 949 one, and from 950 it is rounded up to 1000 and two are
+kept. The value gets as many decimals as its uncertainty.
+
+Source: Workman et al. (Particle Data Group) 2022, section 5.3 of the introduction, doi:10.1093/ptep/ptac097.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pellucid.core.resampling import Interval
+
+MINUS, THIN = "−", "\u202f"
+
+
+def decimals(uncertainty: float) -> int:
+    """Decimals that a number with this uncertainty deserves; negative for tens, hundreds and so on.
+
+    Example:
+        >>> decimals(0.0321), decimals(0.36), decimals(0.0097), decimals(25.0)
+        (3, 1, 3, 0)
+    """
+    order = math.floor(math.log10(uncertainty))
+    lead = round(uncertainty / 10.0 ** (order - 2))
+    if lead >= 950:
+        return 1 - order - 1
+    return -order + (1 if lead <= 354 else 0)
+
+
+def figure(value: float | None, interval: Interval | None = None, *, percent: bool = False) -> str:
+    """A number as a person should read it, with the digits its interval supports (three without one).
+
+    Example:
+        >>> figure(0.95614, Interval(0.914, 0.978)), figure(0.95614, Interval(0.914, 0.978), percent=True)
+        ('0.956', '95.6\u202f%')
+        >>> figure(-0.0001234), figure(None), figure(1234567.0)
+        ('−0.000123', 'n/a', '1,230,000')
+    """
+    if value is None or not math.isfinite(value):
+        return "n/a" if value is None or math.isnan(value) else "∞" if value > 0 else MINUS + "∞"
+    scale = 100.0 if percent else 1.0
+    return _fixed(value * scale, _digits(value, interval, scale)) + (f"{THIN}%" if percent else "")
+
+
+def span(interval: Interval | None, *, percent: bool = False) -> str:
+    """An interval in words, with the digits it supports.
+
+    Example:
+        >>> span(Interval(0.914, 0.978), percent=True), span(None)
+        ('91.4 to 97.8\u202f%', '')
+    """
+    if interval is None:
+        return ""
+    scale = 100.0 if percent else 1.0
+    places = _digits(max(abs(interval.low), abs(interval.high)), interval, scale)
+    low, high = (_fixed(end * scale, places) if math.isfinite(end) else figure(end) for end in interval)
+    return f"{low} to {high}" + (f"{THIN}%" if percent else "")
+
+
+def count(number: float) -> str:
+    """A whole number with its thousands apart."""
+    return f"{round(number):,}"
+
+
+def plain(value: Any) -> str:
+    """Any cell of a table: numbers as `figure` writes them, the rest as text."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return {True: "yes", False: "no", None: "–"}.get(value, str(value))
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return str(value)
+    return count(number) if number.is_integer() and abs(number) < 1e15 else figure(number)
+
+
+def _digits(value: float, interval: Interval | None, scale: float) -> int:
+    """Decimals of `value * scale`: by the interval where it has a finite width, else three significant digits.
+
+    An end of the interval that would be rounded onto zero keeps up to two digits more: on which side of zero an
+    interval ends is often the whole point.
+    """
+    half = interval.width / 2 * scale if interval is not None else 0.0
+    if interval is None or not 0 < half < math.inf:
+        magnitude = abs(value) * scale
+        return 1 if magnitude == 0 else min(8, 2 - math.floor(math.log10(magnitude)))
+    places = decimals(half)
+    hides = lambda n: any(end != 0 and round(end * scale, n) == 0 for end in interval)  # noqa: E731
+    more = next((k for k in (0, 1, 2) if not hides(places + k)), 0)
+    return min(6, places + more)
+
+
+def _fixed(number: float, places: int) -> str:
+    rounded = round(number, places)
+    text = f"{abs(rounded):,.{max(0, places)}f}"
+    negative = rounded < 0 and any(digit in "123456789" for digit in text)
+    return (MINUS if negative else "") + text

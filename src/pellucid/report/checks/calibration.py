@@ -1,0 +1,39 @@
+"""Whether the model's confidence can be taken at its word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pellucid.report.checks.base import Evidence, explained
+from pellucid.report.finding import Finding
+
+SMALL, GRAVE = 0.02, 0.15
+"""Errors surely below the first do not matter; errors surely above the second are critical."""
+
+_TITLES = {
+    "calibrated": "Its confidence can be taken at its word",
+    "over-confident": "It is more sure than it is right",
+    "under-confident": "It is more often right than it is sure",
+    "miscalibrated": "Its confidence does not match how often it is right",
+}
+_REMEDY = "Recalibrate on rows held out for it (temperature scaling), then measure again on others."
+
+
+def calibration(evidence: Evidence) -> Iterator[Finding]:
+    """When it says 90 %, is it right nine times in ten?"""
+    found = evidence.measured("calibration_error")
+    low, high = found.interval or (found.value or 0.0, found.value or 0.0)
+    severity, step = "warning", _REMEDY
+    if high <= SMALL or found.verdict == "calibrated":
+        severity, step = "good", "Keep an eye on it: calibration is the first thing to go when the data change."
+    elif low > GRAVE:
+        severity = "critical"
+    elif found.verdict == "under-confident":
+        severity = "note"
+    title = _TITLES.get(found.verdict, "How far its confidence can be taken at its word")
+    if found.verdict == "calibrated" and high > 0.1:
+        severity, title = "note", "No calibration error is shown, and a large one is not ruled out"
+        step = "More test rows would narrow the interval until it settles the question."
+    limits = "About the confidence of the answer given, averaged over rows like the test rows; groups of rows may differ."
+    reference = (0.0, "calibrated")
+    yield Finding("PL-CAL-001", severity, title, explained(found), found.value, found.interval, reference, True, limits, step)

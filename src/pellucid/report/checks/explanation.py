@@ -1,0 +1,55 @@
+"""Whether the explanations are exact, and whether the model rests on one input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pellucid.errors import NotApplicable
+from pellucid.plot.numbers import count, figure, span
+from pellucid.report.checks.base import Evidence
+from pellucid.report.finding import Finding
+
+MOST = 0.5
+"""An input that surely holds more than this share of all attribution is pointed out."""
+
+_SURE = (
+    "The error is estimated from the method's own points; it is about computing the attribution, not about whether "
+    "the attribution is faithful."
+)
+
+
+def exactness(evidence: Evidence) -> Iterator[Finding]:
+    """Are the explanations computed exactly enough?"""
+    found = evidence.explanation
+    if found is None:
+        raise NotApplicable("no explanation was made")
+    if found.error is None:
+        raise NotApplicable(f"{type(found.method).__name__} gives no estimate of its own error")
+    done, worst = int(np.sum(found.converged)), float(np.max(found.error))
+    told = f"{count(done)} of {count(len(found))} explanations reached their tolerance; the largest estimated error of a map is {figure(worst, percent=True)}."
+    severity, title, step = "good", "The explanations are computed exactly enough", "Nothing to do."
+    if done < len(found):
+        severity = "warning" if done < 0.9 * len(found) else "note"
+        title = "Some explanations did not reach their tolerance"
+        step = "Raise max_evaluations of the method, and do not rest on single bars of the examples concerned."
+    yield Finding("PL-EXP-001", severity, title, told, worst, None, None, True, _SURE, step)
+
+
+def concentration(evidence: Evidence) -> Iterator[Finding]:
+    """Does it rest on a single input?"""
+    found = evidence.importance
+    if found is None or found.values.ndim != 1 or len(found.names) < 3:
+        raise NotApplicable("the question is about tables of three columns and more")
+    first = int(found.order()[0])
+    interval = found.share_interval(first)
+    if interval.low <= MOST:
+        return
+    share, name = float(found.shares[first]), found.names[first]
+    told = f"“{name}” holds {figure(share, interval, percent=True)} of all attribution ({span(interval, percent=True)}) over {found.examples} test rows."
+    yield Finding(
+        "PL-EXP-002", "warning", f"The model rests on one input: “{name}”", told, share, interval, (MOST, "half"), True,
+        "One strong input can be right; it can also be a leak of the answer or a mark of where the row came from.",
+        f"Ask whether “{name}” is known at the time of use, and measure the model without it.",
+    )  # fmt: skip

@@ -1,0 +1,220 @@
+"""Gathers the evidence of an audit, step by step; a step that fails is told and the others go on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from pellucid.core.dataset import Dataset, as_dataset
+from pellucid.core.measurement import Measurement
+from pellucid.core.model import Model, to_array, wrap
+from pellucid.core.progress import Progress
+from pellucid.core.registry import entries
+from pellucid.errors import InvalidInput, NotApplicable, NotDifferentiable, UnsupportedLayer
+from pellucid.explain.base import Explanation, Method, explain
+from pellucid.measure.base import checked_labels, fingerprint, measure
+from pellucid.plot.ranking import Importance, summarise
+from pellucid.report import selection
+from pellucid.report.checks import CHECKS
+from pellucid.report.checks.base import Evidence, run
+from pellucid.report.finding import Finding
+
+SAMPLE, CHECKED = 200, 64
+"""Test rows explained for the whole picture, and how many of them the explanation is verified on."""
+
+
+@dataclass
+class Gathered:
+    """What has been found so far; the fields of an `Audit` that hold evidence, filled in as the steps are done."""
+
+    model: Model
+    train: Dataset
+    test: Dataset
+    seed: int
+    subject: Mapping[str, Any] = field(default_factory=dict)
+    measurements: tuple[Measurement, ...] = ()
+    explanation: Explanation | None = None
+    sampled: int = 0
+    importance: Importance | None = None
+    examples: tuple[selection.Example, ...] = ()
+    verification: tuple[Measurement, ...] = ()
+    trust: str = "unverified"
+    trust_reason: str = ""
+    findings: tuple[Finding, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def evaluations(self) -> int:
+        """Rows given to the model by everything done."""
+        results = [*self.measurements, *self.verification, *([self.explanation] if self.explanation is not None else [])]
+        return sum(r.provenance.evaluations for r in results)
+
+    @property
+    def fingerprint(self) -> str:
+        """The model's fingerprint."""
+        return self.model.fingerprint()
+
+    @property
+    def inputs(self) -> str:
+        """The fingerprint of both data sets."""
+        return fingerprint(self.train, self.test)
+
+
+def gather(model: Any, splits: tuple[Any, Any], asked: Mapping[str, Any], seed: int, progress: bool | None) -> Gathered:
+    """Measure, explain, verify and check; see `audit` for what is asked."""
+    train, test = map(as_dataset, splits)
+    found = Gathered(wrap(model), train, test, seed)
+    _require_sound(found.model, train, test)
+    found.subject = _subject(found.model, train, test)
+    measures = [entry.load()() for entry in entries("measure")] if asked["measures"] is None else list(asked["measures"])
+    with Progress("auditing", len(measures) + 3, progress) as bar:
+        for measured in _measured(found, measures):
+            found.measurements += measured
+            bar.advance()
+        _attempt(found, "explaining", lambda: _explain(found, asked["method"], asked["examples"]))
+        bar.advance()
+        _attempt(found, "verifying the explanation", lambda: _verify(found))
+        bar.advance()
+        found.findings, skipped = run(CHECKS, _evidence(found))
+        found.skipped = (*found.failures, *skipped)
+        bar.advance()
+    return found
+
+
+def _require_sound(model: Model, train: Dataset, test: Dataset) -> None:
+    """Refuse data that do not fit the model before any work is done."""
+    for split, data in (("train", train), ("test", test)):
+        try:
+            model.prepare(data)
+        except InvalidInput as problem:
+            raise InvalidInput(f"{split}: {problem}") from problem
+        if data.y is None:
+            raise InvalidInput(f"{split}: an audit needs labels; give {split}=pl.Dataset(x, y)")
+        checked_labels(split, data.y, model.classes if model.task == "classification" else 0)
+
+
+def _attempt(found: Gathered, doing: str, step: Callable[[], None]) -> None:
+    try:
+        step()
+    except NotApplicable as reason:
+        found.failures.append((doing.capitalize(), str(reason)))
+    except Exception as problem:  # one failing step is told in the report; the others still count
+        found.failures.append((doing.capitalize(), f"failed: {type(problem).__name__}: {problem}"))
+
+
+def _measured(found: Gathered, measures: Sequence[Any]) -> Any:
+    """The measurements one by one; a measure that fails is told."""
+    for item in measures:
+        result: list[Measurement] = []
+        data = {"train": found.train, "test": found.test, "seed": found.seed, "progress": False}
+        _attempt(found, f"measuring {type(item).__name__}", lambda item=item: result.extend(measure(found.model, item, **data)))
+        yield tuple(result)
+
+
+def _explain(found: Gathered, method: Any, examples: Any) -> None:
+    chosen = selection.choose(found.model, found.test, examples, SAMPLE, found.seed)
+    rows = found.test.take(chosen.rows)
+    method = method or _method(found.model, found.train)
+    found.explanation = _explained(found, rows, method)
+    found.sampled = chosen.sampled
+    found.importance = summarise(part(found.explanation, slice(0, chosen.sampled)), seed=found.seed)
+    found.examples = selection.describe(found.model, found.test, chosen)
+
+
+def _explained(found: Gathered, rows: Dataset, method: Method) -> Explanation:
+    try:
+        return explain(found.model, rows, method, seed=found.seed, progress=False)
+    except (NotDifferentiable, UnsupportedLayer) as problem:
+        other = _without_gradients(found.train)
+        found.failures.append((f"Explaining by {type(method).__name__}", f"{problem} {type(other).__name__} was used."))
+        return explain(found.model, rows, other, seed=found.seed, progress=False)
+
+
+def _method(model: Model, train: Dataset) -> Method:
+    from pellucid.explain.gradients.path import IntegratedGradients
+
+    return IntegratedGradients(baseline=baseline(train))
+
+
+def _without_gradients(train: Dataset) -> Method:
+    from pellucid.explain.perturbation.occlusion import Occlusion
+    from pellucid.explain.perturbation.shapley import PermutationShapley
+
+    return PermutationShapley(baseline=baseline(train)) if train.kind == "tabular" else Occlusion()
+
+
+def baseline(train: Dataset) -> Any:
+    """What stands for "nothing": the mean training row of a table, zero (black, silence) for everything else."""
+    x = train.x
+    if train.kind != "tabular" or isinstance(x, dict) or x.dtype.kind not in "fiu" or x.ndim != 2:
+        return 0.0
+    return x.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def part(explanation: Explanation, index: Any) -> Explanation:
+    """Some of the examples of an explanation."""
+    count, changes = len(explanation), {}
+    pick = lambda a: a[index] if a.ndim > 1 and len(a) == count else a  # noqa: E731  # a baseline may be one for all
+    for f in dataclasses.fields(explanation):
+        value = getattr(explanation, f.name)
+        if isinstance(value, Mapping):
+            changes[f.name] = {name: pick(np.asarray(array)) for name, array in value.items()}
+        elif isinstance(value, np.ndarray):
+            changes[f.name] = pick(value) if f.name == "baseline" else value[index]
+    return dataclasses.replace(explanation, **changes)
+
+
+def _verify(found: Gathered) -> None:
+    from pellucid.verify.base import verify
+
+    if found.explanation is None:
+        raise NotApplicable("there is no explanation to verify")
+    checks = [entry.load()() for entry in entries("verify")]
+    sample = part(found.explanation, slice(0, min(CHECKED, found.sampled)))
+    result = verify(found.model, sample, checks, seed=found.seed, progress=False)
+    found.verification, found.trust, found.trust_reason = tuple(result), result.verdict, result.reason
+
+
+def _evidence(found: Gathered) -> Evidence:
+    sample = None if found.explanation is None else part(found.explanation, slice(0, found.sampled))
+    return Evidence(
+        found.measurements, found.verification, (found.trust, found.trust_reason), sample, found.importance,
+        _commonest(found), tuple(found.failures),
+    )  # fmt: skip
+
+
+def _commonest(found: Gathered) -> tuple[str, float] | None:
+    if found.model.task != "classification":
+        return None
+    classes, counts = np.unique(found.test.y, return_counts=True)
+    return found.test.label(int(classes[counts.argmax()])), float(counts.max() / counts.sum())
+
+
+def _subject(model: Model, train: Dataset, test: Dataset) -> dict[str, Any]:
+    names = [data.name.split(" (")[0] for data in (test, train) if data.name]
+    return {
+        "model": model.name, "task": model.task, "output": model.output, "data": names[0] if names else "unnamed data",
+        "kind": test.kind, "train_rows": len(train), "test_rows": len(test),
+        "parameters": int(sum(np.prod(to_array(w).shape) for w in model.weights)),
+        "inputs": _inputs(test), "classes": _classes(model, test), "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }  # fmt: skip
+
+
+def _inputs(data: Dataset) -> str:
+    if isinstance(data.x, dict):
+        return f"{len(data.x)} inputs"
+    shape = data.x.shape[1:]
+    if data.kind == "tabular":
+        columns = len(set(data.columns)) if data.columns else shape[-1] if shape else 1
+        return f"{columns} columns" + (f" ({shape[-1]} after encoding)" if shape and columns != shape[-1] else "")
+    return " × ".join(map(str, shape)) + f" {data.kind}"
+
+
+def _classes(model: Model, data: Dataset) -> tuple[str, ...]:
+    return tuple(data.label(k) for k in range(model.classes)) if model.task == "classification" else ()

@@ -1,0 +1,115 @@
+"""The page: one HTML document that carries its pictures, its style and its numbers, and asks no network for anything."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from pellucid.plot import theme
+from pellucid.plot.estimates import strip
+from pellucid.plot.numbers import count, figure, plain, span
+from pellucid.report.finding import SEVERITIES, Finding
+from pellucid.report.render.sections import sections
+
+VERDICTS = {"unfit": "critical", "caution": "warning", "sound": "good"}
+"""The severity whose colour and sign a verdict wears."""
+
+
+_UNIT = re.compile(r"(\d) %")  # a number and its sign stay on one line
+
+
+def page(audit: Any) -> str:
+    """The report of an audit as HTML; everything that came from data or model is escaped."""
+    script = _text("theme.js")
+    version = audit.provenance.versions.get("pellucid", "")
+    severity = VERDICTS[audit.verdict]
+    return _template().render(
+        subject=audit.subject, version=version, facts=facts(audit), sections=sections(audit),
+        verdict={"word": audit.verdict, "severity": severity, "sign": theme.SEVERITIES[severity], "sentence": audit.sentence},
+        findings=_items(audit.findings), counted=counted(audit.findings),
+        light=_raw(theme.variables("light")), dark=_raw(theme.variables("dark")), style=_raw(_style()), script=_raw(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )  # fmt: skip
+
+
+@functools.cache
+def _template() -> Any:
+    import jinja2
+
+    surroundings = jinja2.Environment(loader=jinja2.FunctionLoader(_text), autoescape=True, undefined=jinja2.StrictUndefined)
+    surroundings.tests["numeric"] = lambda cell: isinstance(cell, int | float) and not isinstance(cell, bool) or _is_figure(cell)
+    surroundings.filters["plain"] = plain
+    surroundings.filters["tidy"] = lambda text: _UNIT.sub("\\1\u202f%", str(text))
+    return surroundings.get_template("page.html.j2")
+
+
+def _is_figure(cell: Any) -> bool:
+    """Whether a cell is a number already written out."""
+    return isinstance(cell, str) and cell.strip("−+%, .\u202f") != "" and all(c in "0123456789−+.,% \u202f" for c in cell)
+
+
+def _text(name: str) -> str:
+    return (files("pellucid.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _style() -> str:
+    return _text("style.css").replace("{{ font }}", theme.FONT).replace("{{ serif }}", theme.SERIF)
+
+
+def _raw(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def facts(audit: Any) -> list[Mapping[str, str]]:
+    """What was audited, in a few words each."""
+    s, versions = audit.subject, audit.provenance.versions
+    classes = s.get("classes") or ()
+    framework = versions.get("backend", "")
+    found = [
+        ("Model", s["model"], f"{count(s['parameters'])} trained numbers" if s.get("parameters") else "a callable"),
+        ("Task", f"{s['task']}", f"{len(classes)} classes: {', '.join(classes[:4])}{' …' if len(classes) > 4 else ''}" if classes else ""),
+        ("Input", s["inputs"], s["data"]),
+        ("Rows", f"{count(s['test_rows'])} held out", f"{count(s['train_rows'])} for training"),
+        ("Explained by", _method(audit), f"{count(audit.sampled)} rows; explanations {audit.trust}" if audit.sampled else ""),
+        ("Made with", f"Pellucid {versions.get('pellucid', '')}", f"Keras {versions.get('keras', '')} on {framework}; seed {audit.provenance.seed}"),
+    ]  # fmt: skip
+    return [{"name": name, "value": value, "more": more} for name, value, more in found]
+
+
+def _method(audit: Any) -> str:
+    return type(audit.explanation.method).__name__ if audit.explanation is not None else "not explained"
+
+
+def counted(findings: Any) -> str:
+    """How many findings there are of each severity."""
+    parts = [f"{n} {word}" for word in SEVERITIES if (n := sum(f.severity == word for f in findings))]
+    return f"{', '.join(parts)}. Intervals hold at 95 % unless something else is said." if parts else "There are none."
+
+
+def _items(findings: Any) -> list[dict[str, Any]]:
+    seen: set[str] = set()
+    items = []
+    for found in findings:
+        items.append({"finding": found, "sign": theme.SEVERITIES[found.severity], "first": found.code not in seen, **_drawn(found)})
+        seen.add(found.code)
+    return items
+
+
+def _drawn(found: Finding) -> dict[str, Any]:
+    """The number of a finding beside it, and its interval drawn where it has one."""
+    if found.value is None:
+        return {"figure": None}
+    colour = "accent" if found.severity == "good" else found.severity
+    picture = strip(found.value, found.interval, reference=found.reference, percent=found.percent, colour=colour)
+    around = f"interval {span(found.interval, percent=found.percent)}" if found.interval else found.kind.quantity
+    return {
+        "picture": _raw(picture.svg(None)) if found.interval else "", "span": around,
+        "figure": figure(found.value, found.interval, percent=found.percent),
+    }  # fmt: skip

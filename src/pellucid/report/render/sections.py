@@ -1,0 +1,232 @@
+"""What stands below the findings: generalization, explanations, their verification, remedies, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pellucid import plot
+from pellucid.core.measurement import Measurement
+from pellucid.core.record import encode
+from pellucid.errors import InvalidInput
+from pellucid.plot.numbers import count, figure, span
+from pellucid.plot.scene import Picture, Table
+from pellucid.report.selection import ROLES, Example
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture on the page with its heading, its caption and its numbers."""
+
+    picture: Picture
+    title: str
+    caption: str
+    wide: bool = False
+    tag: str = ""
+    tag_more: str = ""
+
+    @property
+    def svg(self) -> Any:
+        """The picture in the colours of the page."""
+        from markupsafe import Markup
+
+        return Markup(self.picture.svg(None))
+
+    @property
+    def table(self) -> Table:
+        """The numbers behind it."""
+        return self.picture.table
+
+
+@dataclass(frozen=True)
+class Titled:
+    """A table with a heading."""
+
+    title: str
+    table: Table
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page."""
+
+    id: str
+    title: str
+    lead: str
+    figures: tuple[Drawing, ...] = ()
+    tables: tuple[Titled, ...] = ()
+    banner: dict[str, str] | None = field(default=None)
+
+
+def sections(audit: Any) -> list[Section]:
+    """Every part of the page below the findings."""
+    return [generalization(audit), explanations(audit), verification(audit), remedies(audit), provenance(audit)]
+
+
+def _drawn(draw: Callable[..., Picture], *given: Any, **told: Any) -> Iterator[Drawing]:
+    """A drawing, or nothing where the record holds nothing to draw."""
+    try:
+        picture = draw(*given)
+    except InvalidInput:
+        return
+    yield Drawing(picture, told.pop("title", picture.title), **{"caption": picture.description, **told})
+
+
+def _family(measurements: Iterable[Measurement], name: str) -> list[Measurement]:
+    return [m for m in measurements if m.name.split(".")[0] == name and m.value is not None]
+
+
+def generalization(audit: Any) -> Section:
+    """Performance, gap, calibration, selective risk, robustness, leakage."""
+    drawings: list[Drawing] = []
+    for found in _family(audit.measurements, "performance"):
+        drawings += _performance(found)
+    for found in _family(audit.measurements, "gap"):
+        drawings += _gap(found)
+    for family, draw in (("calibration_error", plot.reliability), ("selective_risk", plot.risk_coverage), ("robustness", plot.robustness)):
+        for found in _family(audit.measurements, family):
+            drawings += _drawn(draw, found, caption=_said(found))
+    lead = "How the model does on rows it has not seen, and what happens when they are not like those it knows."
+    return Section("generalization", "Generalization", lead, tuple(drawings), (_measured(audit.measurements),))
+
+
+def _said(found: Measurement) -> str:
+    return str(found.detail.get("explanation", ""))
+
+
+def _parts(found: Measurement) -> list[tuple[str, float, Any]]:
+    parts = {key: part for key, part in found.detail.items() if isinstance(part, dict) and part.get("value") is not None}
+    return [(key.replace("_", " "), part["value"], part["interval"]) for key, part in parts.items()]
+
+
+def _performance(found: Measurement) -> Iterator[Drawing]:
+    """The metrics on a scale from 0 to 1 together; the others stand in the table of all numbers."""
+    shares = [row for row in _parts(found) if row[0] in ("accuracy", "balanced accuracy", "auroc", "auprc", "r2")]
+    if shares:
+        yield from _drawn(lambda: plot.intervals(shares, title="Quality on unseen rows"), caption=_said(found))
+
+
+def _gap(found: Measurement) -> Iterator[Drawing]:
+    rows = [(f"{word} rows", found.detail[key]["value"], found.detail[key]["interval"]) for key, word in (("train", "training"), ("test", "unseen")) if key in found.detail]
+    if rows:
+        percent = found.name.endswith("accuracy")
+        title = f"{found.name.split('.')[-1].replace('_', ' ').capitalize()} on training rows and on unseen rows"
+        yield from _drawn(lambda: plot.intervals(rows, title=title, percent=percent), caption=_said(found))
+
+
+def _measured(measurements: Iterable[Measurement]) -> Titled:
+    rows = []
+    for found in measurements:
+        rows.append((found.name, figure(found.value, found.interval), span(found.interval), found.verdict))
+        for key, part in found.detail.items():
+            if isinstance(part, dict) and part.get("value") is not None and "interval" in part:
+                rows.append((f"{found.name.split('.')[0]}: {key}", figure(part["value"], part["interval"]), span(part["interval"]), ""))
+    return Titled("All that was measured", Table(("quantity", "value", "interval", "verdict"), tuple(rows)))
+
+
+def explanations(audit: Any) -> Section:
+    """The whole picture, then the examples."""
+    banner = None
+    if audit.explanation is None:
+        return Section("explanations", "Explanations", "The model was not explained; the reason stands under what was left out.")
+    drawings: list[Drawing] = []
+    if audit.importance is not None:
+        drawings += _drawn(plot.importance, audit.importance, wide=audit.importance.values.ndim == 1, caption=_global(audit))
+    for example in audit.examples:
+        drawings += _example(audit, example)
+    lead = f"What the model responds to, by {type(audit.explanation.method).__name__}: first over {count(audit.sampled)} rows, then row by row."
+    if not any(e.role == "confidently wrong" for e in audit.examples) and any(e.right is not None for e in audit.examples):
+        lead += " No test row was answered wrongly with confidence, so none is shown."
+    banner = _trust_banner(audit)
+    return Section("explanations", "Explanations", lead, tuple(drawings), (), banner)
+
+
+def _global(audit: Any) -> str:
+    return (
+        f"Mean absolute attribution to the predicted class over {count(audit.importance.examples)} test rows; whiskers are "
+        "95 % intervals over rows. It says what this model responds to, not what causes the outcome."
+    )
+
+
+def _example(audit: Any, example: Example) -> Iterator[Drawing]:
+    sure = f", {figure(example.probability, percent=True)} sure" if example.probability is not None else ""
+    verdict = {True: "right", False: f"wrong: it is {example.label}", None: f"true: {example.label}"}[example.right]
+    yield from _drawn(
+        lambda: plot.attribution(audit.explanation, example.index), title=f"Says {example.predicted}{sure}", tag=example.role,
+        tag_more=f"{example.name} · {verdict}", caption=ROLES[example.role],
+    )  # fmt: skip
+
+
+TRUST = {
+    "trusted": ("good", "The checks below support these explanations."),
+    "doubtful": ("warning", "The checks below do not settle whether these explanations are right: read them as hints."),
+    "refuted": ("critical", "The checks below speak against these explanations: do not rest on them."),
+    "unverified": ("warning", "These explanations have not been verified; nothing is known about whether they are right."),
+}
+"""What is said beside explanations, by what their verification found."""
+
+
+def _trust_banner(audit: Any) -> dict[str, str]:
+    severity, text = TRUST[audit.trust]
+    return {"severity": severity, "word": audit.trust, "text": text}
+
+
+def verification(audit: Any) -> Section:
+    """Each check of the explanations, drawn where it has a curve."""
+    drawings: list[Drawing] = []
+    for found in audit.verification:
+        drawings += _drawn(plot.faithfulness, found, caption=_reason(found))
+    rows = [(m.name, figure(m.value, m.interval), span(m.interval), m.verdict, _reason(m)) for m in audit.verification]
+    table = Titled("All checks of the explanations", Table(("check", "value", "interval", "verdict", "why"), tuple(rows)))
+    lead = "An explanation earns trust: it must beat random explanations on the same model, and change when the model's weights do."
+    return Section("verification", "Are the explanations true?", lead, tuple(drawings), (table,) if rows else (), _trust_banner(audit))
+
+
+def _reason(found: Measurement) -> str:
+    return str(found.detail.get("reason") or found.detail.get("explanation") or "")
+
+
+def remedies(audit: Any) -> Section:
+    """What could be tried, for every finding that is not good."""
+    rows = [(f.code, f.title, f.next_step) for f in audit.findings if f.severity != "good" and f.next_step]
+    lead = "What could be tried next. Nothing here was tried: an audit does not train." if rows else "Nothing was found that asks for a remedy."
+    return Section("remedies", "Remedies", lead, (), (Titled("By finding", Table(("code", "finding", "what could be tried"), tuple(rows))),) if rows else ())
+
+
+def provenance(audit: Any) -> Section:
+    """Methods, settings, seeds, cost, versions, fingerprints, and what was left out."""
+    p = audit.provenance
+    done = [*audit.measurements, *([audit.explanation] if audit.explanation is not None else []), *audit.verification]
+    steps = tuple((_step(r), _settings(r.provenance.method), r.provenance.evaluations, f"{r.provenance.seconds:.2f}") for r in done)
+    facts = [
+        ("seed", str(p.seed)), ("seconds", f"{p.seconds:.1f}"), ("rows given to the model", p.evaluations),
+        ("model fingerprint", p.model), ("data fingerprint", p.inputs), *sorted(p.versions.items()),
+    ]  # fmt: skip
+    tables = [
+        Titled("What was run", Table(("step", "settings", "model rows", "seconds"), steps)),
+        Titled("On what, and with which versions", Table(("what", "value"), tuple(facts))),
+    ]
+    if audit.skipped:
+        tables.append(Titled("What was left out", Table(("question", "reason"), tuple(audit.skipped))))
+    if notes := (*audit.notes, *(audit.explanation.provenance.notes if audit.explanation is not None else ())):
+        tables.append(Titled("Notes", Table(("note",), tuple((note,) for note in notes))))
+    return Section("provenance", "Provenance", "Everything needed to make these numbers again.", (), tuple(tables))
+
+
+def _step(result: Any) -> str:
+    return result.name if isinstance(result, Measurement) else "explanation"
+
+
+def _settings(method: Any) -> str:
+    """A method with its options, arrays by their shape."""
+    if method is None:
+        return ""
+    arrays: dict[str, Any] = {}
+    encode(method, arrays)
+    options = [f"{key}={_option(value)}" for key, value in method.settings().items()]
+    return f"{type(method).__name__}({', '.join(options)})"
+
+
+def _option(value: Any) -> str:
+    return f"array{value.shape}" if hasattr(value, "shape") and value.shape else repr(value)
