@@ -72,7 +72,9 @@ class Context:
     def require_classes(self, why: str) -> None:
         """Raise `NotApplicable` for a model that gives values."""
         if self.task != "classification":
-            raise NotApplicable(f"{self.asking} {why}, but {self.model.name} gives values; wrap it with output= if they are classes")
+            raise NotApplicable(
+                f"{self.asking} {why}, but {self.model.name} gives values; wrap it with output= if they are classes"
+            )
 
     def scores(self, split: str) -> Floats:
         """The model's scores (B, K) of a split, computed at the first question."""
@@ -86,7 +88,9 @@ class Context:
         self.evaluations += len(found)
         if not np.isfinite(found).all():
             row = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
-            raise InvalidInput(f"{name}: {self.model.name} gave NaN or infinity at row {row}; its numbers cannot be measured")
+            raise InvalidInput(
+                f"{name}: {self.model.name} gave NaN or infinity at row {row}; its numbers cannot be measured"
+            )
         return found
 
     def probabilities(self, split: str) -> Floats:
@@ -112,7 +116,9 @@ class Context:
     def as_values(self, scores: Floats) -> Floats:
         """Predictions (B,) of a regression's scores."""
         if scores.shape[1] != 1:
-            raise NotApplicable(f"{self.asking} reads one value an example, but {self.model.name} gives {scores.shape[1]}")
+            raise NotApplicable(
+                f"{self.asking} reads one value an example, but {self.model.name} gives {scores.shape[1]}"
+            )
         return scores[:, 0].astype(float)
 
     def labels(self, split: str) -> Array:
@@ -133,7 +139,9 @@ def checked_labels(split: str, y: Array, classes: int) -> Array:
         InvalidInput: Text, NaN or infinity, parts of numbers, or a class the model does not have; names the row.
     """
     if y.dtype.kind not in "biuf":
-        raise InvalidInput(f"{split}: labels must be numbers, got {y.dtype} (row 0 is {y[0]!r}); encode classes as 0, 1, ...")
+        raise InvalidInput(
+            f"{split}: labels must be numbers, got {y.dtype} (row 0 is {y[0]!r}); encode classes as 0, 1, ..."
+        )
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         row = int(np.flatnonzero(~np.isfinite(y))[0])
         raise InvalidInput(f"{split}: the label at row {row} is {y[row]}; drop rows without a label")

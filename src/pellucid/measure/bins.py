@@ -14,7 +14,6 @@ import numpy as np
 from pellucid.core.resampling import Interval
 from pellucid.shapes import Array, Floats
 
-
 DRAWS = 1000
 """Sets of hits drawn under each true error."""
 

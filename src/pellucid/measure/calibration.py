@@ -79,7 +79,9 @@ class CalibrationError(Measure):
         context.require_classes("needs class probabilities")
         labels, probabilities = context.labels("test"), context.probabilities("test")
         if len(labels) < 2:
-            raise NotApplicable("CalibrationError compares confidence with a share of hits, which one row does not have")
+            raise NotApplicable(
+                "CalibrationError compares confidence with a share of hits, which one row does not have"
+            )
         confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
         detail: dict[str, Any] = {}
         for binning in BINNINGS:

@@ -87,7 +87,9 @@ class Gap(Measure):
         seen, new = (estimated(context, name, split, self.level) for split in ("train", "test"))
         pairs = matched(train.ids, test.ids)
         gap, interval = gap_of(seen, new, metric.higher_is_better, pairs)
-        tolerance = self.tolerance if self.tolerance is not None else TOLERANCE * (name not in {"log_loss", "mae", "rmse"})
+        tolerance = (
+            self.tolerance if self.tolerance is not None else TOLERANCE * (name not in {"log_loss", "mae", "rmse"})
+        )
         verdict = judged(interval, tolerance)
         detail = {
             "explanation": _told(metric, (seen, new), gap, interval, verdict, tolerance), "train": written(seen),
@@ -96,9 +98,7 @@ class Gap(Measure):
         return Measurement(f"gap.{name}", gap, interval, verdict, detail)
 
 
-def gap_of(
-    seen: Estimate, new: Estimate, higher_is_better: bool, pairs: tuple[Array, Array]
-) -> tuple[float, Interval]:
+def gap_of(seen: Estimate, new: Estimate, higher_is_better: bool, pairs: tuple[Array, Array]) -> tuple[float, Interval]:
     """The gap, positive for worse on new data, with its interval; `pairs` are rows that are the same example."""
     correlation = paired_correlation(seen, new, pairs)
     sides = [(seen.value, seen.interval), (new.value, new.interval)]
