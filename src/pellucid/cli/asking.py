@@ -14,8 +14,10 @@ from pellucid.core.target import Margin
 from pellucid.errors import InvalidInput, InvalidOption, PellucidError, UnknownName
 
 
-def method(name: str, options: Sequence[str]) -> Any:
+def method(name: str, options: Sequence[str], baseline: Any = None) -> Any:
     """The method of a name with options such as `tolerance=0.01`; a value may name another method.
+
+    `baseline` is given to a method that has one and was told none.
 
     Raises:
         UnknownName: No such method or option; the nearest are offered.
@@ -28,7 +30,7 @@ def method(name: str, options: Sequence[str]) -> Any:
         )
     kind = entry.load()
     known = [f.name for f in dataclasses.fields(kind)]
-    given = {}
+    given: dict[str, Any] = {} if baseline is None or "baseline" not in known else {"baseline": baseline}
     for text in options:
         key, mark, value = text.partition("=")
         if not mark:
@@ -112,9 +114,8 @@ def accuracy(found: Any, i: int) -> str:
     """How exact the map of example `i` is."""
     from pellucid.plot.numbers import figure
 
-    error = (
-        None if found.error is None else f"error of the whole map at most {figure(float(found.error[i]), percent=True)}"
-    )
+    size = None if found.error is None else figure(float(found.error[i]), percent=True)
+    error = None if size is None else f"estimated error of the whole map {size}"
     gap = None if found.gap is None else f"sums up to within {figure(float(found.gap[i]))}"
     reached = None if found.converged[i] else "NOT converged: raise max_evaluations or the tolerance"
     cost = f"{int(found.evaluations[i]):,} model evaluations"

@@ -67,18 +67,21 @@ def explain(
     pellucid explain breast-cancer -o tolerance=0.001 --of malignant
     pellucid explain patients.csv --target outcome --model mine.keras --out why
 
-    The model's own scale is explained: log-odds where it ends in a softmax or sigmoid. An explanation says what the
-    model responds to; `pellucid audit` also verifies that it can be believed.
+    The model's own scale is explained: log-odds where it ends in a softmax or sigmoid. "Nothing" is the mean training
+    row of a table and zero elsewhere; -o baseline=0 says otherwise. An explanation says what the model responds to;
+    `pellucid audit` also verifies that it can be believed.
     """
     from pellucid.cli import asking, environment, sources
     from pellucid.explain.base import explain as verb
+    from pellucid.report.gather import baseline
 
     environment.prepare()
-    chosen = asking.method(method, option or [])
+    asking.method(method, option or [])  # a wrong option is told before anything is loaded or trained
     asked = sources.Asked(source, target, delimiter, header, test, types=tuple(types or ()), seed=seed)
     splits = asked.load()
     picked = asking.rows(rows, len(splits.test))
     about = asking.output(of, splits.test.class_names)
+    chosen = asking.method(method, option or [], baseline(splits.train))
     used, told = sources.model_for(splits, model, seed=seed, trust=trust_model)
     found = verb(used, splits.test.take(picked), chosen, about, seed=seed)
     if out is not None:
