@@ -71,7 +71,7 @@ class Frame:
     def of(cls, size: tuple[float, float], x: tuple[float, float], y: tuple[float, float]) -> Frame:
         """A frame that leaves room on the sheet for tick labels at the left and below, and for direct labels above."""
         width, height = size
-        return cls(Scale(*x, 52, width - 18), Scale(*y, height - 46, 22))
+        return cls(Scale(*x, 52, width - 18), Scale(*y, height - 46, 34))
 
     def point(self, x: float, y: float) -> Point:
         """The pixel of a pair of numbers."""

@@ -31,7 +31,7 @@ def decimals(uncertainty: float) -> int:
     return -order + (1 if lead <= 354 else 0)
 
 
-def figure(value: float | None, interval: Interval | None = None, *, percent: bool = False) -> str:
+def figure(value: float | None, interval: Interval | None = None, *, percent: bool = False, unit: str = "%") -> str:
     """A number as a person should read it, with the digits its interval supports (three without one).
 
     Example:
@@ -43,10 +43,10 @@ def figure(value: float | None, interval: Interval | None = None, *, percent: bo
     if value is None or not math.isfinite(value):
         return "n/a" if value is None or math.isnan(value) else "∞" if value > 0 else MINUS + "∞"
     scale = 100.0 if percent else 1.0
-    return _fixed(value * scale, _digits(value, interval, scale)) + (f"{THIN}%" if percent else "")
+    return _fixed(value * scale, _digits(value, interval, scale)) + (f"{THIN}{unit}" if percent else "")
 
 
-def span(interval: Interval | None, *, percent: bool = False) -> str:
+def span(interval: Interval | None, *, percent: bool = False, unit: str = "%") -> str:
     """An interval in words, with the digits it supports.
 
     Example:
@@ -58,7 +58,7 @@ def span(interval: Interval | None, *, percent: bool = False) -> str:
     scale = 100.0 if percent else 1.0
     places = _digits(max(abs(interval.low), abs(interval.high)), interval, scale)
     low, high = (_fixed(end * scale, places) if math.isfinite(end) else figure(end) for end in interval)
-    return f"{low} to {high}" + (f"{THIN}%" if percent else "")
+    return f"{low} to {high}" + (f"{THIN}{unit}" if percent else "")
 
 
 def count(number: float) -> str:

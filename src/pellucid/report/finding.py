@@ -9,6 +9,7 @@ from pellucid.core import options
 from pellucid.core.record import Value
 from pellucid.core.resampling import Interval
 from pellucid.errors import InvalidOption
+from pellucid.plot.numbers import figure, span
 
 SEVERITIES = ("critical", "warning", "note", "good")
 """Gravest first. critical: do not rely on the model before this is settled. warning: it limits where the model can be
@@ -50,7 +51,7 @@ class Finding(Value):
         value: The number, or None.
         interval: The interval of `value`, or None.
         reference: A number to compare `value` with and what it is called, such as (0.0, "no gap"), or None.
-        percent: Whether `value` is a share.
+        unit: What `value` is in: "%" for a share, "points" for a difference of shares, "" for anything else.
         limits: When this finding misleads.
         next_step: What to do about it.
 
@@ -69,12 +70,13 @@ class Finding(Value):
     value: float | None = None
     interval: Interval | None = None
     reference: tuple[float, str] | None = None
-    percent: bool = False
+    unit: str = ""
     limits: str = ""
     next_step: str = ""
 
     def __post_init__(self) -> None:
         options.one_of(self, "severity", SEVERITIES)
+        options.one_of(self, "unit", ("", "%", "points"))
         if self.code not in CODES:
             raise InvalidOption(f"Finding.code: there is no {self.code!r}; codes are listed in pellucid.report.finding.CODES")
 
@@ -82,6 +84,16 @@ class Finding(Value):
     def kind(self) -> Code:
         """The question that the code answers."""
         return CODES[self.code]
+
+    @property
+    def figure(self) -> str:
+        """The number with the digits its interval supports and its unit."""
+        return figure(self.value, self.interval, percent=self.unit != "", unit=self.unit)
+
+    @property
+    def span(self) -> str:
+        """The interval likewise; empty where there is none."""
+        return span(self.interval, percent=self.unit != "", unit=self.unit)
 
     @property
     def anchor(self) -> str:
@@ -98,7 +110,7 @@ class Finding(Value):
         ends = None if self.interval is None else {"low": self.interval.low, "high": self.interval.high, "level": self.interval.level}
         return {
             "code": self.code, "severity": self.severity, "title": self.title, "evidence": self.evidence, "value": self.value,
-            "interval": ends, "limits": self.limits, "next_step": self.next_step, "documentation": self.documentation,
+            "interval": ends, "unit": self.unit, "limits": self.limits, "next_step": self.next_step, "documentation": self.documentation,
         }  # fmt: skip
 
 

@@ -31,9 +31,11 @@ def calibration(evidence: Evidence) -> Iterator[Finding]:
     elif found.verdict == "under-confident":
         severity = "note"
     title = _TITLES.get(found.verdict, "How far its confidence can be taken at its word")
+    if severity == "good" and found.verdict != "calibrated":
+        title = "Its confidence is off, by too little to matter"
     if found.verdict == "calibrated" and high > 0.1:
         severity, title = "note", "No calibration error is shown, and a large one is not ruled out"
         step = "More test rows would narrow the interval until it settles the question."
     limits = "About the confidence of the answer given, averaged over rows like the test rows; groups of rows may differ."
     reference = (0.0, "calibrated")
-    yield Finding("PL-CAL-001", severity, title, explained(found), found.value, found.interval, reference, True, limits, step)
+    yield Finding("PL-CAL-001", severity, title, explained(found), found.value, found.interval, reference, "points", limits, step)

@@ -34,7 +34,7 @@ def exactness(evidence: Evidence) -> Iterator[Finding]:
         severity = "warning" if done < 0.9 * len(found) else "note"
         title = "Some explanations did not reach their tolerance"
         step = "Raise max_evaluations of the method, and do not rest on single bars of the examples concerned."
-    yield Finding("PL-EXP-001", severity, title, told, worst, None, None, True, _SURE, step)
+    yield Finding("PL-EXP-001", severity, title, told, worst, None, None, "%", _SURE, step)
 
 
 def concentration(evidence: Evidence) -> Iterator[Finding]:
@@ -49,7 +49,7 @@ def concentration(evidence: Evidence) -> Iterator[Finding]:
     share, name = float(found.shares[first]), found.names[first]
     told = f"“{name}” holds {figure(share, interval, percent=True)} of all attribution ({span(interval, percent=True)}) over {found.examples} test rows."
     yield Finding(
-        "PL-EXP-002", "warning", f"The model rests on one input: “{name}”", told, share, interval, (MOST, "half"), True,
+        "PL-EXP-002", "warning", f"The model rests on one input: “{name}”", told, share, interval, (MOST, "half"), "%",
         "One strong input can be right; it can also be a leak of the answer or a mark of where the row came from.",
         f"Ask whether “{name}” is known at the time of use, and measure the model without it.",
     )  # fmt: skip

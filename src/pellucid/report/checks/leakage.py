@@ -1,4 +1,4 @@
-"""TODO."""
+"""Whether the test data are as unseen as they should be."""
 
 from __future__ import annotations
 
@@ -7,8 +7,19 @@ from collections.abc import Iterator
 from pellucid.report.checks.base import Evidence, explained
 from pellucid.report.finding import Finding
 
+GRAVE = 0.05
+"""From this share of test rows found again on, every number of the audit is in doubt."""
+
 
 def leakage(evidence: Evidence) -> Iterator[Finding]:
-    """leakage?"""
+    """Are test rows also among the training rows?"""
     found = evidence.measured("leakage")
-    yield Finding("PL-LEA-001", "note", "lea", explained(found), found.value, found.interval, None, True)
+    share = float(found.value or 0.0)
+    severity, title = "good", "No test row was found among the training rows"
+    step = "Keep rows of one person, place or track on one side."
+    if found.verdict == "leaks":
+        severity = "critical" if share >= GRAVE else "warning"
+        title = "Test rows are also among the training rows" if share else "Groups of rows lie on both sides of the split"
+        step = "Take these rows out of one side, or split by group, and audit again: every number above is too good."
+    limits = "Sees equal and nearly equal inputs; not the same person or scene under another appearance, unless groups say so."
+    yield Finding("PL-LEA-001", severity, title, explained(found), found.value, found.interval, (0.0, "none"), "%", limits, step)

@@ -29,7 +29,7 @@ def performance(evidence: Evidence) -> Iterator[Finding]:
     severity, title, step = _against_commonest(value, interval, name, share)
     sentence = f"{explained(found)} Always answering “{name}” would be right on {figure(share, percent=True)}."
     reference = share, "commonest class"
-    yield Finding("PL-PER-001", severity, title, sentence, value, interval, reference, True, _LIMITS, step)
+    yield Finding("PL-PER-001", severity, title, sentence, value, interval, reference, "%", _LIMITS, step)
     yield from _rare_classes(found)
 
 
@@ -51,7 +51,7 @@ def _regression(found: Measurement, metric: str) -> Finding:
     title = "It is not shown to beat the mean of all labels" if bad else f"Its {metric.upper()} on unseen rows is {figure(value, found.interval)}"
     reference = (0.0, "mean of the labels") if metric == "r2" else None
     step = "Look at the rows it gets most wrong before using it." if bad else "Compare the error with what the decision can bear."
-    return Finding("PL-PER-001", "warning" if bad else "note", title, explained(found), value, found.interval, reference, False, _LIMITS, step)
+    return Finding("PL-PER-001", "warning" if bad else "note", title, explained(found), value, found.interval, reference, "", _LIMITS, step)
 
 
 def _rare_classes(found: Measurement) -> Iterator[Finding]:
@@ -64,7 +64,7 @@ def _rare_classes(found: Measurement) -> Iterator[Finding]:
         f"({span(interval, percent=True)}), against {figure(found.value, found.interval, percent=True)} of all rows."
     )
     yield Finding(
-        "PL-PER-002", "warning", "Rarer classes do worse", sentence, value, interval, (found.value, "all rows"), True,
+        "PL-PER-002", "warning", "Rarer classes do worse", sentence, value, interval, (found.value, "all rows"), "%",
         "A class of few rows has a wide interval; look at it alone before judging.",
         "Read the confusion of the rare classes; weight or gather more of them, or move the decision threshold.",
     )  # fmt: skip

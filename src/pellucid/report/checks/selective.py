@@ -30,4 +30,4 @@ def selective(evidence: Evidence) -> Iterator[Finding]:
     errors = found.detail.get("random")
     reference = None if errors is None else (float(errors), "random order")
     limits = "A threshold chosen on these rows keeps its error rate on new ones only within the interval."
-    yield Finding("PL-SEL-001", severity, title, explained(found), found.value, found.interval, reference, True, limits, step)
+    yield Finding("PL-SEL-001", severity, title, explained(found), found.value, found.interval, reference, "%", limits, step)

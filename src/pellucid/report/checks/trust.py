@@ -32,7 +32,7 @@ def trust(evidence: Evidence) -> Iterator[Finding]:
     weakest = min(_compared(evidence), key=lambda m: m.value or 0.0, default=None)
     value, interval = (None, None) if weakest is None else (weakest.value, weakest.interval)
     sentence = f"{reason[0].upper()}{reason[1:]}." if weakest is None else f"{explained(weakest)} {_rest(evidence)}".strip()
-    yield Finding("PL-TRU-001", severity, title, sentence, value, interval, (0.0, "random"), False, _LIMITS, step)
+    yield Finding("PL-TRU-001", severity, title, sentence, value, interval, (0.0, "random"), "", _LIMITS, step)
 
 
 def _compared(evidence: Evidence) -> list[Measurement]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pellucid.plot import theme
 from pellucid.plot.estimates import strip
-from pellucid.plot.numbers import count, figure, plain, span
+from pellucid.plot.numbers import count, plain
 from pellucid.report.finding import SEVERITIES, Finding
 from pellucid.report.render.sections import sections
 
@@ -107,9 +107,7 @@ def _drawn(found: Finding) -> dict[str, Any]:
     if found.value is None:
         return {"figure": None}
     colour = "accent" if found.severity == "good" else found.severity
-    picture = strip(found.value, found.interval, reference=found.reference, percent=found.percent, colour=colour)
-    around = f"interval {span(found.interval, percent=found.percent)}" if found.interval else found.kind.quantity
-    return {
-        "picture": _raw(picture.svg(None)) if found.interval else "", "span": around,
-        "figure": figure(found.value, found.interval, percent=found.percent),
-    }  # fmt: skip
+    share = found.unit != ""
+    drawn = "" if found.interval is None else strip(found.value, found.interval, reference=found.reference, percent=share, colour=colour).svg(None)
+    around = f"interval {found.span}" if found.interval else ""
+    return {"picture": _raw(drawn), "span": around, "figure": found.figure, "quantity": found.kind.quantity}

@@ -18,7 +18,6 @@ import numpy as np
 from pellucid.core.measurement import Measurement
 from pellucid.core.record import Value, encode
 from pellucid.core.resampling import Interval
-from pellucid.plot.numbers import figure, span
 from pellucid.plot.theme import SEVERITIES
 
 
@@ -87,8 +86,7 @@ def markdown(audit: Any) -> str:
     """The verdict and the findings as Markdown, short enough for a comment on a change."""
     head = f"## {_md(audit.subject['model'])} on {_md(audit.subject['data'])}: {audit.verdict}\n\n{_md(audit.sentence)}\n"
     rows = [
-        f"| {SEVERITIES[f.severity]} {f.severity} | {f.code} | {_md(f.title)} | {figure(f.value, f.interval, percent=f.percent)} "
-        f"| {span(f.interval, percent=f.percent)} |"
+        f"| {SEVERITIES[f.severity]} {f.severity} | {f.code} | {_md(f.title)} | {f.figure} | {f.span} |"
         for f in audit.findings
     ]
     return "\n".join([head, "| severity | code | finding | value | interval |", "|---|---|---|--:|---|", *rows, ""])

@@ -84,7 +84,7 @@ def generalization(audit: Any) -> Section:
         drawings += _performance(found)
     for found in _family(audit.measurements, "gap"):
         drawings += _gap(found)
-    for family, draw in (("calibration_error", plot.reliability), ("selective_risk", plot.risk_coverage), ("robustness", plot.robustness)):
+    for family, draw in (("calibration_error", plot.reliability), ("selective_risk", plot.risk_coverage), ("corruption_robustness", plot.robustness)):
         for found in _family(audit.measurements, family):
             drawings += _drawn(draw, found, caption=_said(found))
     lead = "How the model does on rows it has not seen, and what happens when they are not like those it knows."
@@ -145,7 +145,8 @@ def explanations(audit: Any) -> Section:
 def _global(audit: Any) -> str:
     return (
         f"Mean absolute attribution to the predicted class over {count(audit.importance.examples)} test rows; whiskers are "
-        "95 % intervals over rows. It says what this model responds to, not what causes the outcome."
+        "95 % intervals over rows, figures at the right each input's share of the whole. It says what this model responds "
+        "to, not what causes the outcome."
     )
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pellucid.plot.numbers import count, figure, span
+from pellucid.plot.numbers import count
 from pellucid.plot.theme import COLOURS, SEVERITIES
-from pellucid.report.finding import Finding
 
 _VERDICTS = {"unfit": "critical", "caution": "warning", "sound": "good"}
 
@@ -38,13 +37,9 @@ def _table(findings: Any) -> Any:
         colour = _colour(found.severity)
         table.add_row(
             Text(f"{SEVERITIES[found.severity]} {found.severity}", colour), Text(found.code, _colour("muted")),
-            Text(found.title), Text(_value(found)), Text(span(found.interval, percent=found.percent)),
+            Text(found.title), Text(found.figure if found.value is not None else ""), Text(found.span),
         )  # fmt: skip
     return table
-
-
-def _value(found: Finding) -> str:
-    return "" if found.value is None else figure(found.value, found.interval, percent=found.percent)
 
 
 def _colour(meaning: str) -> str:
