@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from pellucid.core.progress import Progress
 from pellucid.core.randomness import seeded
 from pellucid.core.record import Value
 from pellucid.core.splitting import holdout
-from pellucid.errors import InvalidInput, InvalidOption, NotApplicable, TrainingDiverged
+from pellucid.errors import InvalidInput, InvalidOption, NotApplicable, PellucidError, TrainingDiverged
 from pellucid.shapes import Array, Floats
 
 Build = Callable[[], Any]
@@ -40,13 +41,12 @@ def fresh(build: Build, seed: int = 0) -> Any:
         ...     net.compile("sgd", "mse")
         ...     return net
         >>> one, two = fresh(build, seed=3), fresh(build, seed=3)
-        >>> bool((one.layers[0].kernel.numpy() == two.layers[0].kernel.numpy()).all()) if hasattr(
-        ...     one.layers[0].kernel, "numpy") else True
+        >>> bool((one.get_weights()[0] == two.get_weights()[0]).all())
         True
     """
     if not callable(build):
         raise InvalidInput(f"build: expected a function without arguments, got {type(build).__name__}")
-    with seeded(seed, "build"):
+    with seeded(seed, "build"), _names_from_one():
         model = build()
     if not hasattr(model, "compiled") or not hasattr(model, "_flatten_layers"):
         hint = "; it gave the same thing as a class would: call it" if isinstance(model, type) else ""
@@ -54,6 +54,19 @@ def fresh(build: Build, seed: int = 0) -> Any:
     if not model.compiled:
         raise InvalidInput('build: the model is not compiled; call model.compile(optimizer="adam", loss=...) in it')
     return model
+
+
+@contextmanager
+def _names_from_one() -> Iterator[None]:
+    """Layers without a name of their own are numbered from the start, so that equal models have equal names."""
+    from keras.src.backend.common import global_state
+
+    before = global_state.get_global_attribute("object_name_uids")
+    global_state.set_global_attribute("object_name_uids", None)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute("object_name_uids", before)
 
 
 def fit(
@@ -89,6 +102,8 @@ def fit(
         steps = [watcher(bar), *callbacks]
         try:
             history = model.fit(train.x, y, verbose=0, callbacks=steps, **options)
+        except PellucidError:
+            raise
         except (ValueError, TypeError) as problem:
             raise InvalidInput(f"{model.name} could not be trained on {_shapes(train, y)}: {problem}") from problem
     return {name: np.asarray(values, float) for name, values in history.history.items()}
@@ -210,7 +225,7 @@ def _table(plan: DefaultModel, start: Any) -> Any:
 
     hidden = plan.standardized(start)
     for i, width in enumerate((32, 16)):
-        calm = regularizers.L2(1e-4)
+        calm = regularizers.L2(1e-2)
         hidden = layers.Dense(width, activation="relu", kernel_regularizer=calm, name=f"hidden_{i + 1}")(hidden)
     return hidden
 
@@ -306,10 +321,10 @@ def train_default(data: Dataset, *, seed: int = 0, progress: bool | None = None)
     batch = int(np.clip(len(data) // 20, 16, 256))
     calls = [
         _validation()(stopping, labels(model, stopping)),
-        ReduceLROnPlateau(monitor="val_loss", factor=0.3, patience=4),
-        EarlyStopping(monitor="val_loss", patience=10, restore_best_weights=True),
+        ReduceLROnPlateau(monitor="val_loss", factor=0.3, patience=3),
+        EarlyStopping(monitor="val_loss", patience=8, restore_best_weights=True),
     ]
-    epochs = int(np.clip(1_500_000 // len(data), 5, 60))
+    epochs = int(np.clip(1_500_000 // len(data), 5, 40))
     fit(model, data, settings={"epochs": epochs, "batch_size": batch}, seed=seed, callbacks=calls, progress=progress)
     return model
 
