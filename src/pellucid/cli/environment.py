@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib.util import find_spec
 
@@ -18,6 +19,7 @@ def prepare() -> str:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("MPLBACKEND", "Agg")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # counts a graph a model as a fault
     installed = [name for name in FRAMEWORKS if find_spec(name) is not None]
     if not installed:
         raise BackendMismatch(
