@@ -58,7 +58,7 @@ def test_json_alone_on_the_standard_output_and_the_gate_in_it(pellucid_command, 
         (("--target", "outcome", "--gate", "none.yaml"), "cannot be read"),
         (("--target", "outcome", "--out", "/dev/null/report"), "cannot write"),
         (("--target", "outcome", "--out", "patients.csv"), "it is a file"),
-        (("--target", "outcome", "--model", "patients.csv"), "not a Keras model file"),
+        (("--target", "outcome", "--model", "patients.csv"), "neither a .keras nor an HDF5 file"),
         (("--target", "outcome", "--test", "none.csv"), "no such file"),
     ],
 )

@@ -49,9 +49,9 @@ def pair(typed: str) -> tuple[str, str]:
 def model_for(splits: Splits, file: Path | None, *, seed: int, trust: bool) -> tuple[Model, str]:
     """The model of a file, or a small one trained on the spot; and a sentence that says which."""
     if file is not None:
-        from pellucid.cli.modelfile import read_model
+        from pellucid.core.model_files import load_model
 
-        return wrap(read_model(file, trust=trust)), f"The model is {file}."
+        return wrap(load_model(file, trust=trust)), f"The model is {file.name}."
     return trained(splits, seed)
 
 
@@ -59,6 +59,5 @@ def trained(splits: Splits, seed: int) -> tuple[Model, str]:
     """A sound small model, trained on the data to learn from."""
     from pellucid.training import train_default
 
-    return wrap(
-        train_default(splits.train, seed=seed)
-    ), "No model was given: a small one was trained on the training rows."
+    model = train_default(splits.train, seed=seed)
+    return wrap(model), "No model was given: a small one was trained on the training rows."
