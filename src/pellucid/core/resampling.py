@@ -140,7 +140,7 @@ def average(values: Sequence[float] | Array, intervals: Sequence[Interval]) -> I
     Source: Zou and Donner 2008, doi:10.1002/sim.3095.
     """
     values = np.asarray(values, dtype=float)
-    low, high = (np.array([end for end in ends]) for ends in zip(*intervals, strict=True))
+    low, high = (np.array(ends) for ends in zip(*intervals, strict=True))
     middle, count = float(values.mean()), len(values)
     below, above = (float(np.sqrt(np.sum(side**2))) / count for side in (values - low, high - values))
     return Interval(middle - below, middle + above, intervals[0].level, f"mean of {intervals[0].kind}")
@@ -155,7 +155,9 @@ Statistic = Callable[[Array], Any]
 """Counts (R, B), how often each example was drawn in each resample, to one number a resample (R,)."""
 
 
-def counts(examples: int, generator: np.random.Generator, resamples: int, strata: Array | None = None) -> Iterator[Array]:
+def counts(
+    examples: int, generator: np.random.Generator, resamples: int, strata: Array | None = None
+) -> Iterator[Array]:
     """Blocks (R, B) of how often each example was drawn, with replacement, at most 32 MB at once.
 
     With `strata` (B,), every stratum keeps its number of examples.
@@ -256,7 +258,7 @@ def bootstrap_counts(
         return Interval(value - half, value + half, level, "influence")
     drawn = np.concatenate([statistic(c) for c in counts(count, generator, resamples, strata)])
     drawn = drawn[np.isfinite(drawn)]
-    if len(drawn) < 20 or np.ptp(drawn) == 0:
+    if len(drawn) < 20 or np.ptp(drawn) <= 1e-12 * max(1.0, abs(value)):
         return Interval(value, value, level, "bootstrap (degenerate)")
     below = (np.sum(drawn < value) + 0.5 * np.sum(drawn == value)) / len(drawn)
     bias = norm.ppf(np.clip(below, 1 / len(drawn), 1 - 1 / len(drawn)))

@@ -122,6 +122,8 @@ def estimate(
         expected.append(sample.mean())
         lower.append(float(np.quantile(sample, share)) if share * DRAWS >= 1 else -np.inf)
         upper.append(float(np.quantile(sample, level + share)))
+        if lower[-1] > seen and upper[-1] > seen and expected[-1] > seen:
+            break  # past both ends
     value = _first_reaching(true, expected, seen)
     low = _first_reaching(true, upper, seen)
     high = _first_reaching(true, lower, seen)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -140,7 +140,6 @@ def _newcombe_area(area: float, positives: int, negatives: int, level: float) ->
 
     Source: Newcombe 2006, doi:10.1002/sim.2324.
     """
-    from scipy.optimize import brentq
     from scipy.stats import norm
 
     z, half = norm.ppf(0.5 + level / 2), (positives + negatives) / 2
@@ -149,13 +148,19 @@ def _newcombe_area(area: float, positives: int, negatives: int, level: float) ->
         spread = t * (1 - t) * (1 + (half - 1) * ((1 - t) / (2 - t) + t / (1 + t))) / (positives * negatives)
         return sign * (area - t) - z * np.sqrt(spread)
 
-    low = brentq(outside, 0.0, area, args=(1,)) if outside(0.0, 1) > 0 else 0.0
-    high = brentq(outside, area, 1.0, args=(-1,)) if outside(1.0, -1) > 0 else 1.0
+    low = _root(outside, 0.0, area, 1) if outside(0.0, 1) > 0 else 0.0
+    high = _root(outside, area, 1.0, -1) if outside(1.0, -1) > 0 else 1.0
     if area == 1:  # the end 1 is a root too: look below it
-        low, high = float(brentq(outside, 0.0, 1 - 1e-9, args=(1,))), 1.0
+        low, high = _root(outside, 0.0, 1 - 1e-9, 1), 1.0
     if area == 0:
-        low, high = 0.0, float(brentq(outside, 1e-9, 1.0, args=(-1,)))
+        low, high = 0.0, _root(outside, 1e-9, 1.0, -1)
     return Interval(float(low), float(high), level, "Newcombe")
+
+
+def _root(function: Callable[[float, int], float], low: float, high: float, sign: int) -> float:
+    from scipy.optimize import brentq
+
+    return float(brentq(function, low, high, args=(sign,)))  # type: ignore[arg-type]
 
 
 def auprc(y: Array, p: Floats, level: float, generator: np.random.Generator) -> Estimate:
@@ -296,9 +301,9 @@ def paired_correlation(first: Estimate, second: Estimate, pairs: tuple[Array, Ar
 
 
 def mean_interval(values: Floats, level: float, generator: np.random.Generator) -> Interval:
-    """The interval of a mean of paired differences; where all are the same, what a share of none still allows."""
-    if len(values) < 2 or np.ptp(values) > 0:
-        return studentized(values, generator, level) if len(values) > 1 else student(values, level)
-    room = wilson(0, len(values), level).high
-    middle: Any = float(values[0])
-    return Interval(middle - room, middle + room, level, "wilson, none differs")
+    """The interval of a mean of paired differences; where none differs, what a share of none still allows."""
+    count = len(values)
+    if count > 1 and np.ptp(values) == 0:
+        room, middle = wilson(0, count, level).high, float(values[0])
+        return Interval(middle - room, middle + room, level, "wilson, none differs")
+    return student(values, level) if count < 2 or count > 2000 else studentized(values, generator, level)

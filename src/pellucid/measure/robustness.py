@@ -51,7 +51,7 @@ class CorruptionRobustness(Measure):
         >>> model = pl.wrap(lambda x: np.hstack([-x[:, :1], x[:, :1]]))
         >>> found, = pl.measure(model, pl.CorruptionRobustness(), test=(x, (x[:, 0] > 0).astype(int)))
         >>> found.verdict, found.detail["worst"]
-        ('fragile', 'missing')
+        ('fragile', 'noise')
 
     References:
         Hendrycks and Dietterich 2019, arXiv:1903.12261.

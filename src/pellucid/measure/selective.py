@@ -179,9 +179,9 @@ def judged(wrong: Floats, gain: Interval) -> str:
     """The verdict on the interval of the gain over rejecting at random."""
     if not wrong.any():
         return "no errors"
-    if gain.low > 0:
+    if gain.low > 1e-9:  # rounding leaves less
         return "better than random"
-    return "worse than random" if gain.high < 0 else "no better than random"
+    return "worse than random" if gain.high < -1e-9 else "no better than random"
 
 
 def _told(wrong: Floats, area: float, interval: Interval, verdict: str, risk: Floats) -> str:

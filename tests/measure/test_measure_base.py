@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+import pellucid as pl
+from pellucid.errors import InvalidInput, InvalidOption
+
+X = np.linspace(0, 1, 60)[:, None]
+Y = (X[:, 0] > 0.4).astype(int)
+EVERY = (pl.Performance(), pl.Gap(), pl.CalibrationError(), pl.SelectiveRisk(), pl.CorruptionRobustness(), pl.Leakage())
+
+
+def two_columns(x):
+    return np.hstack([1 - np.clip(x, 0, 1), np.clip(x, 0, 1)])
+
+
+def wrapped():
+    return pl.wrap(two_columns, output="probabilities")
+
+
+def test_same_seed_same_numbers_whatever_is_measured_beside_and_random_state_untouched():
+    np.random.seed(3)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    together = pl.measure(wrapped(), EVERY, train=(X, Y), test=(X, Y), seed=5)
+    alone = [pl.measure(wrapped(), m, train=(X, Y), test=(X, Y), seed=5)[0] for m in EVERY[::-1]][::-1]
+    for one, two in zip(together, alone):
+        assert (one.name, one.value, one.interval, one.verdict, one.detail["explanation"]) == (
+            two.name, two.value, two.interval, two.verdict, two.detail["explanation"])  # fmt: skip
+    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_the_model_runs_once_on_each_split():
+    rows = []
+
+    def counting(x):
+        rows.append(len(x))
+        return two_columns(x)
+
+    model = pl.wrap(counting, output="probabilities")
+    model.scores(X[:1])
+    rows.clear()
+    found = pl.measure(model, [pl.Performance(), pl.Gap(), pl.CalibrationError()], train=(X, Y), test=(X, Y))
+    assert sum(rows) == 120
+    assert [m.provenance.evaluations for m in found] == [60, 60, 0]
+    assert found[0].provenance.method == pl.Performance()
+    assert len(found[0].provenance.inputs) == 16
+
+
+@pytest.mark.parametrize(
+    "y, words",
+    [
+        (None, "test: Performance needs labels"),
+        (np.where(np.arange(60) == 7, 2, Y), "label 2 at row 7 is no class of the model, which has 2"),
+        (np.where(np.arange(60) == 9, np.nan, Y), "label at row 9 is nan"),
+        (np.where(np.arange(60) == 9, 0.5, Y), "label 0.5 at row 9"),
+        (np.where(Y == 1, "yes", "no"), "labels must be numbers"),
+    ],
+)
+def test_bad_labels(y, words):
+    with pytest.raises(InvalidInput, match=words):
+        pl.measure(wrapped(), pl.Performance(), test=pl.Dataset(X, y))
+
+
+def test_bad_inputs():
+    bad = X.copy()
+    bad[4] = np.nan
+    with pytest.raises(InvalidInput, match="NaN or infinite"):
+        pl.measure(wrapped(), pl.Performance(), test=(bad, Y))
+    with pytest.raises(InvalidInput, match="empty"):
+        pl.measure(wrapped(), pl.Performance(), test=(X[:0], Y[:0]))
+    with pytest.raises(InvalidInput, match="gave NaN"):
+        pl.measure(pl.wrap(lambda x: two_columns(x) / (x > 0.5), output="logits"), pl.Performance(), test=(X, Y))
+    with pytest.raises(InvalidInput, match="no class probabilities"):
+        pl.measure(pl.wrap(lambda x: 2 * two_columns(x), output="probabilities"), pl.Performance(), test=(X, Y))
+    with pytest.raises(InvalidOption, match=r"pl.Gap\(\)"):
+        pl.measure(wrapped(), [pl.Gap], train=(X, Y), test=(X, Y))
+    with pytest.raises(InvalidInput, match="needs a model"):
+        pl.measure(None, pl.Performance(), test=(X, Y))
+
+
+def test_one_row_and_one_class():
+    found = pl.measure(wrapped(), EVERY, train=(X, Y), test=(X[:1], Y[:1]))
+    assert [m.verdict for m in found].count("not applicable") >= 2
+    assert found[0].value == 1.0
+    (found,) = pl.measure(wrapped(), pl.Performance(), test=(X[-9:], Y[-9:]))
+    assert found.detail["auroc"]["value"] is None
+    assert "all 9 labels are of class 1" in found.detail["auroc"]["explanation"]
+
+
+def test_records_survive_saving(tmp_path):
+    for i, found in enumerate(pl.measure(wrapped(), EVERY, train=(X, Y), test=(X, Y))):
+        found.save(tmp_path / str(i))
+        assert pl.load(tmp_path / str(i)) == found
+        assert found.detail["explanation"].endswith(".")
+
+
+def test_a_keras_model_is_measured():
+    import keras
+
+    keras.utils.set_random_seed(0)
+    net = keras.Sequential([keras.Input((1,)), keras.layers.Dense(3, activation="softmax")])
+    x = np.linspace(-1, 1, 90)[:, None].astype("float32")
+    y = net.predict(x, verbose=0).argmax(1)
+    found = pl.measure(net, EVERY, train=pl.Dataset(x, y), test=pl.Dataset(x + 0.001, y))
+    assert found[0].value > 0.9
+    assert all(m.detail["explanation"] for m in found)
