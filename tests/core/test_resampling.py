@@ -3,7 +3,16 @@ import pytest
 from scipy.stats import binom, norm
 
 from pellucid.core import resampling
-from pellucid.core.resampling import Interval, average, bootstrap_counts, bootstrap_t, counts, difference, studentized, wilson
+from pellucid.core.resampling import (
+    Interval,
+    average,
+    bootstrap_counts,
+    bootstrap_t,
+    counts,
+    difference,
+    studentized,
+    wilson,
+)
 
 
 def newcombe_coverage(n1, n2, p1, p2):
@@ -21,7 +30,8 @@ def newcombe_coverage(n1, n2, p1, p2):
 
 
 @pytest.mark.parametrize(
-    "case", [(2000, 300, 0.97, 0.93), (426, 143, 0.99, 0.965), (100, 20, 0.95, 0.85), (50, 10, 0.9, 0.7), (10, 10, 0.9, 0.7)]
+    "case",
+    [(2000, 300, 0.97, 0.93), (426, 143, 0.99, 0.965), (100, 20, 0.95, 0.85), (50, 10, 0.9, 0.7), (10, 10, 0.9, 0.7)],
 )
 def test_difference_of_wilson_is_newcombe_and_covers(case):
     n1, n2, p1, p2 = case
@@ -64,8 +74,10 @@ def test_bootstrap_t_agrees_with_the_normal_where_nothing_is_skewed(monkeypatch)
     short = studentized(values, np.random.default_rng(0))
     assert short.low == pytest.approx(values.mean() - 1.96 * values.std() / 3000**0.5, abs=0.004)
     monkeypatch.setattr(resampling, "MANY", 10)
+
     def statistic(c):
         return c @ values / len(values), np.full(len(c), 0.1)
+
     found = bootstrap_t(statistic, len(values), np.random.default_rng(0))
     assert tuple(found) == pytest.approx((values.mean() - 0.196, values.mean() + 0.196), abs=1e-3)
 
@@ -75,7 +87,9 @@ def test_bootstrap_counts_agrees_with_scipy():
 
     values = np.random.default_rng(3).exponential(size=60)
     influence = values - values.mean()
-    found = bootstrap_counts(lambda c: c @ values / 60, values.mean(), influence, np.random.default_rng(0), resamples=20000)
+    found = bootstrap_counts(
+        lambda c: c @ values / 60, values.mean(), influence, np.random.default_rng(0), resamples=20000
+    )
     peer = bootstrap((values,), np.mean, n_resamples=20000, rng=np.random.default_rng(1)).confidence_interval
     assert tuple(found) == pytest.approx((peer.low, peer.high), abs=0.02)
 

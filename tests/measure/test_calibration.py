@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ def true_error(confidence, rate, inner, norm=1):
 
 def dense_ece(confidence, hit, inner, norm):
     bounds, total = [-np.inf, *inner, np.inf], 0.0
-    for low, high in zip(bounds[:-1], bounds[1:]):
+    for low, high in itertools.pairwise(bounds):
         held = (confidence >= low) & (confidence < high)
         if held.any():
             total += held.mean() * abs(hit[held].mean() - confidence[held].mean()) ** norm
@@ -56,7 +58,9 @@ def test_zero_is_inside_for_a_calibrated_model_in_a_thousand_cases():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("draw", [SURE, SPREAD])
-@pytest.mark.parametrize("size, binning, norm", [(100, "equal-mass", 1), (1000, "equal-width", 1), (1000, "equal-mass", 2)])
+@pytest.mark.parametrize(
+    "size, binning, norm", [(100, "equal-mass", 1), (1000, "equal-width", 1), (1000, "equal-mass", 2)]
+)
 def test_zero_is_inside_for_other_calibrated_models(draw, size, binning, norm):
     assert 0.93 <= calibrated_coverage(size, 1000, draw, binning, norm) <= 0.97
 
@@ -110,7 +114,8 @@ def test_errors_both_ways_are_miscalibrated():
 
 
 def test_values_have_no_confidence():
-    (found,) = pl.measure(pl.wrap(lambda x: x, output="value"), pl.CalibrationError(), test=(np.ones((4, 1)), [0.1, 0.2, 0.3, 0.5]))
+    data = (np.ones((4, 1)), [0.1, 0.2, 0.3, 0.5])
+    (found,) = pl.measure(pl.wrap(lambda x: x, output="value"), pl.CalibrationError(), test=data)
     assert found.verdict == "not applicable"
     assert found.value is None
 

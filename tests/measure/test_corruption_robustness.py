@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from scipy.stats import norm
 
 import pellucid as pl
 
@@ -26,13 +25,17 @@ def test_drop_of_a_threshold_under_noise_is_the_known_angle():
 
 def test_regression_drop_is_the_added_variance():
     """R2 of f = x on y = x falls by the square of the noise in deviations."""
-    (found,) = pl.measure(pl.wrap(lambda x: x[:, :1], output="value"), pl.CorruptionRobustness("noise"), test=(X, X[:, 0]))
-    np.testing.assert_allclose(found.detail["corruptions"]["noise"]["drop"], np.square([0.1, 0.2, 0.3, 0.5, 1.0]), rtol=0.15)
-    assert norm.isf(0.5) == 0
+    (found,) = pl.measure(
+        pl.wrap(lambda x: x[:, :1], output="value"), pl.CorruptionRobustness("noise"), test=(X, X[:, 0])
+    )
+    np.testing.assert_allclose(
+        found.detail["corruptions"]["noise"]["drop"], np.square([0.1, 0.2, 0.3, 0.5, 1.0]), rtol=0.15
+    )
 
 
 def test_a_model_that_ignores_its_input_is_robust():
-    (found,) = pl.measure(pl.wrap(lambda x: np.tile([0.0, 1.0], (len(x), 1)), output="logits"), pl.CorruptionRobustness(), test=(X, Y))
+    model = pl.wrap(lambda x: np.tile([0.0, 1.0], (len(x), 1)), output="logits")
+    (found,) = pl.measure(model, pl.CorruptionRobustness(), test=(X, Y))
     assert (found.value, found.verdict) == (0, "robust")
     assert found.interval.high > 0
 

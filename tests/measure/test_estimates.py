@@ -28,7 +28,9 @@ def sklearn_value(name, y, p, weights=None):
         "accuracy": lambda: metrics.accuracy_score(y, guess, sample_weight=weights),
         "balanced_accuracy": lambda: metrics.balanced_accuracy_score(y, guess, sample_weight=weights),
         "auroc": lambda: np.mean([metrics.roc_auc_score(y == j, p[:, j], sample_weight=weights) for j in each]),
-        "auprc": lambda: np.mean([metrics.average_precision_score(y == j, p[:, j], sample_weight=weights) for j in each]),
+        "auprc": lambda: np.mean(
+            [metrics.average_precision_score(y == j, p[:, j], sample_weight=weights) for j in each]
+        ),
         "log_loss": lambda: metrics.log_loss(y, p, labels=range(k), sample_weight=weights),
         "brier": lambda: np.average(((p - hot) ** 2).sum(1), weights=weights),
     }[name]()

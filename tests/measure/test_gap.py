@@ -14,7 +14,9 @@ def said(hits):
     return np.zeros(len(hits), int), np.stack([hits, 1 - hits], axis=1) * 0.8 + 0.1
 
 
-@pytest.mark.parametrize("sizes, rates", [((2000, 300), (0.97, 0.93)), ((426, 143), (0.99, 0.965)), ((60, 25), (0.9, 0.8))])
+@pytest.mark.parametrize(
+    "sizes, rates", [((2000, 300), (0.97, 0.93)), ((426, 143), (0.99, 0.965)), ((60, 25), (0.9, 0.8))]
+)
 def test_accuracy_gap_covers_in_a_thousand_cases(sizes, rates):
     g, covered = np.random.default_rng(0), 0
     for _ in range(1000):

@@ -149,9 +149,8 @@ def _told(detail: dict[str, Any], count: int, share: str) -> str:
     ]
     if detail["conflicts"]:
         said.append(f"{detail['conflicts']} of them with another label")
-    for name in ("groups", "ids"):
-        if len(detail[f"shared_{name}"]):
-            said.append(f"{len(detail[f'shared_{name}'])} {name} occur on both sides")
+    shared = {name: len(detail[f"shared_{name}"]) for name in ("groups", "ids")}
+    said.extend(f"{count} {name} occur on both sides" for name, count in shared.items() if count)
     parts = detail.get("accuracy")
     if parts and parts["twins"] and parts["others"]:
         everything, others = (
