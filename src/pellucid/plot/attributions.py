@@ -9,8 +9,8 @@ import numpy as np
 from pellucid.errors import InvalidInput
 from pellucid.plot.axes import Scale, bar, limits
 from pellucid.plot.heat import bound_of, grey, key, largest, paint
-from pellucid.plot.ranking import by_column
 from pellucid.plot.numbers import figure
+from pellucid.plot.ranking import by_column
 from pellucid.plot.scene import Box, Line, Mark, Picture, Raster, Table, Text, shorten, text_width
 from pellucid.plot.theme import SMALL
 from pellucid.shapes import Array
@@ -29,9 +29,7 @@ def attribution(explanation: Any, index: int = 0, *, top: int = 10, width: float
         InvalidInput: The explanation has no such example.
     """
     if not -len(explanation) <= index < len(explanation):
-        raise InvalidInput(
-            f"index: the explanation has {len(explanation)} examples, there is no number {index}"
-        )
+        raise InvalidInput(f"index: the explanation has {len(explanation)} examples, there is no number {index}")
     target = _target(explanation, index)
     if explanation.kind == "image" and getattr(explanation.values, "ndim", 0) == 4:
         return _image(explanation, index, target, width)
@@ -91,9 +89,7 @@ def _bars(names: list[str], values: Array, shown: list[str], target: str, size: 
     ]
     for place, row in enumerate(rows):
         marks += _bar(row, 42 + 24 * place, scale, left)
-    table = tuple(
-        (n, s, figure(v)) for n, s, v in [(names[i], shown[i], float(values[i])) for i in order[:50]]
-    )
+    table = tuple((n, s, figure(v)) for n, s, v in [(names[i], shown[i], float(values[i])) for i in order[:50]])
     lead = ", ".join(f"{n} {figure(v)}" for n, _, v in rows[:3])
     title = f"What counted for and against {target}"
     return Picture(
@@ -110,9 +106,7 @@ def _heads(zero: float, target: str, edges: tuple[float, float]) -> list[Mark]:
     left, width = edges
     marks: list[Mark] = []
     if width - zero > 60:
-        marks.append(
-            Text(width - 2, 14, shorten(f"for {target} →", width - zero, SMALL), "for", SMALL, "end")
-        )
+        marks.append(Text(width - 2, 14, shorten(f"for {target} →", width - zero, SMALL), "for", SMALL, "end"))
     if zero - left > 60:
         marks.append(Text(left, 14, "← against", "against", SMALL))
     return marks
@@ -147,6 +141,4 @@ def _image(explanation: Any, index: int, target: str, width: float) -> Picture:
         *key(side + 24, height + 34, side - 2, bound, True),
     ]
     told = f"Input beside a map of attributions; blue pixels speak for {target}, orange ones against."
-    return Picture(
-        width, height + 64, tuple(marks), f"What counted for and against {target}", told, largest(values)
-    )
+    return Picture(width, height + 64, tuple(marks), f"What counted for and against {target}", told, largest(values))

@@ -50,9 +50,7 @@ def tick_label(number: float, percent: bool) -> str:
     return text + (" %" if percent else "")
 
 
-def limits(
-    values: Iterable[float], *, include: Sequence[float] = (), pad: float = 0.06
-) -> tuple[float, float]:
+def limits(values: Iterable[float], *, include: Sequence[float] = (), pad: float = 0.06) -> tuple[float, float]:
     """A range that holds all finite values, with some air around it; never of width zero."""
     finite = [float(v) for v in (*values, *include) if math.isfinite(v)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
@@ -79,13 +77,9 @@ class Frame:
 
     def path(self, xs: Iterable[float], ys: Iterable[float]) -> list[Point]:
         """The pixels of pairs of numbers, pairs that are not finite left out."""
-        return [
-            self.point(x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(x) and math.isfinite(y)
-        ]
+        return [self.point(x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(x) and math.isfinite(y)]
 
-    def line(
-        self, xs: Iterable[float], ys: Iterable[float], colour: str, width: float = 2.0, dash: str = ""
-    ) -> Mark:
+    def line(self, xs: Iterable[float], ys: Iterable[float], colour: str, width: float = 2.0, dash: str = "") -> Mark:
         """A curve."""
         return Line(self.path(xs, ys), colour, width, dash)
 
@@ -93,9 +87,7 @@ class Frame:
         """The area between two curves."""
         return Area([*self.path(xs, low), *self.path(xs[::-1], high[::-1])], colour)
 
-    def grid(
-        self, x_title: str, y_title: str, *, percent_x: bool = False, percent_y: bool = False
-    ) -> list[Mark]:
+    def grid(self, x_title: str, y_title: str, *, percent_x: bool = False, percent_y: bool = False) -> list[Mark]:
         """Horizontal gridlines, tick labels on both axes and their titles."""
         left, right, base = self.x.start, self.x.end, self.y.start
         marks: list[Mark] = []
@@ -112,9 +104,7 @@ class Frame:
         return marks
 
 
-def whisker(
-    y: float, low: float, high: float, colour: str = "ink", cap: float = 4.0, width: float = 1.5
-) -> list[Mark]:
+def whisker(y: float, low: float, high: float, colour: str = "ink", cap: float = 4.0, width: float = 1.5) -> list[Mark]:
     """A horizontal interval at height `y`, from pixel `low` to pixel `high`, with caps."""
     return [
         Line([(low, y), (high, y)], colour, width),

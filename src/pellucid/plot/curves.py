@@ -48,8 +48,9 @@ def reliability(measurement: Measurement) -> Picture:
     marks += _counts(frame, said, count)
     marks.append(frame.line((start, 1), (start, 1), "reference", 1.5, "4 3"))
     marks += _bins(frame, said, came, count, (low, high))
-    marks.append(Text(frame.x.start + 10, frame.y.end + 16, "above the line: too modest", "muted", SMALL))
-    marks.append(Text(frame.x.end - 4, frame.y.start - 34, "below: too sure", "muted", SMALL, "end"))
+    third, half = frame.point(*[start + 0.36 * (1 - start)] * 2), frame.point(*[start + 0.44 * (1 - start)] * 2)
+    marks.append(Text(third[0] - 8, third[1] - 8, "above: too modest", "muted", SMALL, "end"))
+    marks.append(Text(half[0] + 8, half[1] + 16, "below: too sure", "muted", SMALL))
     table = tuple(zip(rounded(said), rounded(came), rounded(low), rounded(high), map(int, count), strict=True))
     error = figure(measurement.value, measurement.interval, percent=True)
     told = f"Calibration error {error}, {span(measurement.interval, percent=True)}: {measurement.verdict}."
@@ -95,10 +96,20 @@ def risk_coverage(measurement: Measurement) -> Picture:
     low, high = np.array([i.low for i in around]), np.array([i.high for i in around])
     full, top = float(risk[-1]), max(2.2 * float(risk.max()), float(high[-1]), 0.01)
     frame = Frame.of(SIZE, (0.0, 1.0), (0.0, min(1.0, top)))
-    marks = frame.grid("share answered, the surest first", "share of the answers that is wrong", percent_x=True, percent_y=True)
+    marks = frame.grid(
+        "share answered, the surest first", "share of the answers that is wrong", percent_x=True, percent_y=True
+    )
     marks += [frame.band(coverage, low, high, "accent"), frame.line(coverage, risk, "accent", 2.4)]
     marks.append(frame.line((0, 1), (full, full), "reference", 1.5, "4 3"))
-    marks.append(Text(frame.x.end, frame.y(full) - 7, f"all answered: {figure(full, percent=True)} wrong", "muted", SMALL, "end"))
+    marks.append(
+        Text(
+            frame.x.start + 6,
+            frame.y(full) - 7,
+            f"all answered: {figure(full, around[-1], percent=True)} wrong",
+            "muted",
+            SMALL,
+        )
+    )
     some = np.unique(np.linspace(0, len(coverage) - 1, 21).astype(int))
     table = tuple(zip(*(rounded(a[some]) for a in (coverage, risk, low, high)), strict=True))
     told = f"Area under the curve {figure(measurement.value, measurement.interval)}: {measurement.verdict}."

@@ -14,12 +14,12 @@ from pellucid.plot.scene import Box, Dot, Line, Mark, Picture, Table, Text, shor
 from pellucid.plot.theme import SMALL
 
 Row = tuple[str, float, Interval | None]
-_LEFT, _RIGHT, _STEP = 168.0, 150.0, 30.0
+_LEFT, _RIGHT, _STEP = 136.0, 176.0, 30.0
 
 
 def intervals(
     items: Sequence[Measurement | Row], *, title: str = "Estimates and intervals", reference: float | None = None,
-    percent: bool = False, width: float = 560,
+    percent: bool = False, width: float = 500,
 ) -> Picture:  # fmt: skip
     """One line an estimate: its name, a dot with a whisker over its interval, its figures.
 
@@ -53,9 +53,7 @@ def intervals(
         f"{label} {figure(v, i, percent=percent)}" + (f", interval {span(i, percent=percent)}" if i else "")
         for label, v, i in rows
     )
-    return Picture(
-        width, base + 34, tuple(marks), title, told, Table(("quantity", "estimate", "low", "high"), numbers)
-    )
+    return Picture(width, base + 34, tuple(marks), title, told, Table(("quantity", "estimate", "low", "high"), numbers))
 
 
 def _row(item: Measurement | Row) -> Row | None:
@@ -79,10 +77,8 @@ def _estimate(row: Row, y: float, scale: Scale, width: float, percent: bool) -> 
     marks: list[Mark] = [Text(_LEFT - 14, y + 4, shorten(label, _LEFT - 18), anchor="end")]
     if interval is not None:
         marks += whisker(y, scale(interval.low), scale(interval.high), "accent")
-    marks.append(
-        Dot(scale(value), y, 4, "accent", tip=f"{label}: {figure(value, interval, percent=percent)}")
-    )
-    marks.append(Text(width - _RIGHT + 14, y + 4, figure(value, interval, percent=percent), bold=True))
+    marks.append(Dot(scale(value), y, 4, "accent", tip=f"{label}: {figure(value, interval, percent=percent)}"))
+    marks.append(Text(width - _RIGHT + 12, y + 4, figure(value, interval, percent=percent), bold=True))
     if interval is not None:
         marks.append(Text(width - 2, y + 4, span(interval, percent=percent), "muted", SMALL, "end"))
     return marks

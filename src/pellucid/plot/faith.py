@@ -32,7 +32,9 @@ def faithfulness(measurement: Measurement) -> Picture:
 
 def _ranked(measurement: Measurement) -> Picture:
     share, own, chance, low, high = read(measurement, "fractions", "curve", "random_curve", "random_low", "random_high")
-    deleting = own[0] >= own[-1] if measurement.name not in ("deletion", "insertion") else measurement.name == "deletion"
+    deleting = (
+        own[0] >= own[-1] if measurement.name not in ("deletion", "insertion") else measurement.name == "deletion"
+    )
     verb, edge = ("hidden", "score falls") if deleting else ("shown", "score rises")
     frame = Frame.of(SIZE, (0.0, 1.0), limits([*own, *low, *high]))
     marks: list[Mark] = frame.grid(f"share of inputs {verb}, the most important first", "mean score", percent_x=True)
@@ -50,16 +52,14 @@ def _ranked(measurement: Measurement) -> Picture:
 
 
 def _labels(frame: Frame, share: np.ndarray, own: np.ndarray, chance: np.ndarray) -> list[Mark]:
-    """Names at the curves where they are furthest apart, each on its own side."""
-    at = int(np.argmax(np.abs(own - chance)))
+    """Names where the curves are furthest apart: a curve bends away from its name, which stands on its outer side."""
+    apart = np.where(share >= 0.3, np.abs(own - chance), -1.0)  # further left there is no room for words
+    at = int(np.argmax(apart))
     above = own[at] > chance[at]
-    x = frame.x(float(share[at]))
-    anchor = "end" if x > (frame.x.start + frame.x.end) / 2 else "start"
-    nudge = -8 if anchor == "end" else 8
-    up, down = -10, 18
+    x, mine, theirs = frame.x(float(share[at])), frame.y(float(own[at])), frame.y(float(chance[at]))
     return [
-        Text(x + nudge, frame.y(float(own[at])) + (up if above else down), "this explanation", "accent", SMALL, anchor, True),
-        Text(x + nudge, frame.y(float(chance[at])) + (down if above else up), "random rankings", "muted", SMALL, anchor),
+        Text(x - 10, mine + (-4 if above else 12), "this explanation", "accent", SMALL, "end", True),
+        Text(x + 10, theirs + (20 if above else -10), "random rankings", "muted", SMALL),
     ]
 
 
@@ -79,8 +79,12 @@ def _randomized(measurement: Measurement) -> Picture:
     for i, (name, value) in enumerate(zip(names, values, strict=True)):
         marks.append(Dot(frame.x(i), frame.y(float(value)), 4, "accent", tip=f"{name}: {figure(float(value))}"))
         if room > 36 or i in (0, len(values) - 1):
-            marks.append(Text(frame.x(i), frame.y.start + 18, shorten(name, max(44, room - 4), SMALL), "muted", SMALL, "middle"))
-    marks.append(Text(frame.x.end, frame.y.start + 36, "layers made random, one after the other", "muted", SMALL, "end"))
+            marks.append(
+                Text(frame.x(i), frame.y.start + 18, shorten(name, max(44, room - 4), SMALL), "muted", SMALL, "middle")
+            )
+    marks.append(
+        Text(frame.x.end, frame.y.start + 36, "layers made random, one after the other", "muted", SMALL, "end")
+    )
     told = f"With every layer random the correlation is {figure(measurement.value, measurement.interval)} ({span(measurement.interval)}): {measurement.verdict}."
     table = Table(("layers random up to", "rank correlation"), tuple(zip(names, rounded(values), strict=True)))
     return Picture(*SIZE, tuple(marks), "Randomization: does the explanation need the weights?", told, table)
@@ -98,6 +102,8 @@ def _end(frame: Frame, measurement: Measurement, last: int) -> list[Mark]:
         return []
     x = frame.x(last)
     low, high = frame.y(measurement.interval.low), frame.y(measurement.interval.high)
-    return [Line([(x, low), (x, high)], "accent", 1.5), Line([(x - 4, low), (x + 4, low)], "accent", 1.5), Line([(x - 4, high), (x + 4, high)], "accent", 1.5)]
-
-
+    return [
+        Line([(x, low), (x, high)], "accent", 1.5),
+        Line([(x - 4, low), (x + 4, low)], "accent", 1.5),
+        Line([(x - 4, high), (x + 4, high)], "accent", 1.5),
+    ]

@@ -29,9 +29,7 @@ def grey(image: Array) -> Array:
         low, high = 0.0, 255.0 if high > 16 else high
     shown = np.clip((image - low) / ((high - low) or 1.0), 0, 1)
     colours = shown if shown.shape[-1] == 3 else np.repeat(shown.mean(-1, keepdims=True), 3, axis=-1)
-    return np.concatenate([np.round(colours * 255), np.full((*image.shape[:2], 1), 255)], axis=-1).astype(
-        np.uint8
-    )
+    return np.concatenate([np.round(colours * 255), np.full((*image.shape[:2], 1), 255)], axis=-1).astype(np.uint8)
 
 
 def bound_of(values: Floats) -> float:
@@ -40,7 +38,7 @@ def bound_of(values: Floats) -> float:
 
 
 def heatmap(
-    values: Floats, *, title: str, description: str, signed: bool = True, side: float = 220
+    values: Floats, *, title: str, description: str, signed: bool = True, side: float = 300, table: Table | None = None
 ) -> Picture:
     """One map (H, W) with its scale below."""
     height = side * values.shape[0] / values.shape[1]
@@ -49,7 +47,7 @@ def heatmap(
         Raster(1, 1, side, height, paint(values, bound, signed=signed)),
         *key(1, height + 14, side, bound, signed),
     ]
-    return Picture(side + 2, height + 46, tuple(marks), title, description, largest(values))
+    return Picture(side + 2, height + 46, tuple(marks), title, description, table or largest(values))
 
 
 def key(x: float, y: float, width: float, bound: float, signed: bool) -> list[Mark]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pellucid.core.resampling import Interval
 
-MINUS, THIN = "−", "\u202f"
+MINUS, THIN, SPACE = "−", "\u202f", "\u00a0"  # the spaces hold a figure together on one line
 
 
 def decimals(uncertainty: float) -> int:
@@ -51,14 +51,24 @@ def span(interval: Interval | None, *, percent: bool = False, unit: str = "%") -
 
     Example:
         >>> span(Interval(0.914, 0.978), percent=True), span(None)
-        ('91.4 to 97.8\u202f%', '')
+        ('91.4\xa0to\xa097.8\u202f%', '')
     """
     if interval is None:
         return ""
     scale = 100.0 if percent else 1.0
     places = _digits(max(abs(interval.low), abs(interval.high)), interval, scale)
     low, high = (_fixed(end * scale, places) if math.isfinite(end) else figure(end) for end in interval)
-    return f"{low} to {high}" + (f"{THIN}{unit}" if percent else "")
+    return f"{low}{SPACE}to{SPACE}{high}" + (f"{THIN}{unit}" if percent else "")
+
+
+def sureness(probability: float) -> str:
+    """A probability in per cent that is never rounded up to certainty.
+
+    Example:
+        >>> sureness(0.99998), sureness(0.6321)
+        ('over 99.9\u202f%', '63.2\u202f%')
+    """
+    return f"over 99.9{THIN}%" if 0.9995 <= probability < 1 else figure(probability, percent=True)
 
 
 def count(number: float) -> str:

@@ -38,9 +38,7 @@ def paint(picture: Picture, theme: str, scale: float) -> bytes:
 def _line(axes: Any, mark: Line, colour: Any, order: int) -> None:
     style: Any = (0, tuple(float(d) * 0.72 for d in mark.dash.split())) if mark.dash else "-"
     x, y = zip(*mark.points, strict=True)
-    axes.plot(
-        x, y, color=colour(mark.colour), lw=mark.width * 0.72, ls=style, zorder=order, solid_joinstyle="round"
-    )
+    axes.plot(x, y, color=colour(mark.colour), lw=mark.width * 0.72, ls=style, zorder=order, solid_joinstyle="round")
 
 
 def _area(axes: Any, mark: Area, colour: Any, order: int) -> None:
@@ -54,9 +52,7 @@ def _box(axes: Any, mark: Box, colour: Any, order: int) -> None:
 
     corner = mark.x, mark.y
     axes.add_patch(
-        Rectangle(
-            corner, mark.width, mark.height, fc=colour(mark.colour), alpha=mark.opacity, lw=0, zorder=order
-        )
+        Rectangle(corner, mark.width, mark.height, fc=colour(mark.colour), alpha=mark.opacity, lw=0, zorder=order)
     )
 
 
@@ -81,9 +77,7 @@ def _raster(axes: Any, mark: Raster, colour: Any, order: int) -> None:
     axes.imshow(mark.pixels, extent=edges, interpolation="nearest", aspect="auto", zorder=order)
     if mark.framed:
         corner = mark.x, mark.y
-        axes.add_patch(
-            Rectangle(corner, mark.width, mark.height, fill=False, ec=colour("rule"), lw=0.72, zorder=order)
-        )
+        axes.add_patch(Rectangle(corner, mark.width, mark.height, fill=False, ec=colour("rule"), lw=0.72, zorder=order))
 
 
 _PAINTERS: dict[type, Any] = {Line: _line, Area: _area, Box: _box, Dot: _dot, Text: _text, Raster: _raster}

@@ -123,9 +123,7 @@ def by_column(explanation: Any) -> tuple[list[str], Array]:
     return origins, flat @ member
 
 
-def importance(
-    source: Any, *, top: int = 15, title: str = "What the model looks at", width: float = 560
-) -> Picture:
+def importance(source: Any, *, top: int = 15, title: str = "What the model looks at", width: float = 560) -> Picture:
     """The most important inputs as bars with intervals; for images a map of the mean absolute attribution.
 
     Args:
@@ -137,7 +135,7 @@ def importance(
     found = source if isinstance(source, Importance) else summarise(source)
     if found.values.ndim == 2:
         told = f"Mean absolute attribution of each pixel over {found.examples} examples."
-        return heatmap(found.values, title=title, description=told, signed=False)
+        return heatmap(found.values, title=title, description=told, signed=False, table=_pixels(found, top))
     order = found.order()[:top]
     names = [found.names[i] for i in order]
     left = min(width * 0.42, max(text_width(n) for n in names) + 18)
@@ -147,9 +145,7 @@ def importance(
     marks = _axis(scale, base, "mean |attribution|, in units of the score")
     for place, i in enumerate(order):
         marks += _bar(found, int(i), 24 + 26 * place, scale, width)
-    rows = tuple(
-        (found.names[i], *_figures(found, int(i)), figure(found.shares[i], percent=True)) for i in order
-    )
+    rows = tuple((found.names[i], *_figures(found, int(i)), figure(found.shares[i], percent=True)) for i in order)
     return Picture(
         width,
         base + 44,
@@ -158,6 +154,13 @@ def importance(
         _told(found, names),
         Table(("input", "mean |attribution|", "low", "high", "share"), rows),
     )
+
+
+def _pixels(found: Importance, top: int) -> Table:
+    """The pixels that count most, with their intervals."""
+    places = [(int(i), *map(int, np.unravel_index(i, found.values.shape))) for i in found.order()[:top]]
+    rows = tuple((row, column, *_figures(found, i)) for i, row, column in places)
+    return Table(("row", "column", "mean |attribution|", "low", "high"), rows)
 
 
 def _axis(scale: Scale, base: float, label: str) -> list[Mark]:
@@ -183,7 +186,7 @@ def _bar(found: Importance, i: int, y: float, scale: Scale, width: float) -> lis
 def _figures(found: Importance, i: int) -> tuple[str, str, str]:
     interval = found.interval(i)
     return (
-        figure(float(found.values[i]), interval),
+        figure(float(found.values.ravel()[i]), interval),
         figure(interval.low, interval),
         figure(interval.high, interval),
     )

@@ -39,9 +39,7 @@ SEVERITIES = {"critical": "▲", "warning": "◆", "note": "●", "good": "✓"}
 """The sign of each severity, gravest first: shape and word say it, colour only repeats it."""
 
 FONT = '"Inter", "Segoe UI", -apple-system, "Helvetica Neue", Arial, sans-serif'
-SERIF = (
-    'Charter, "Bitstream Charter", "Iowan Old Style", "Palatino Linotype", Georgia, "Liberation Serif", serif'
-)
+SERIF = 'Charter, "Bitstream Charter", "Iowan Old Style", "Palatino Linotype", Georgia, "Liberation Serif", serif'
 SMALL, NORMAL = 12, 13
 """Sizes of text in pictures, in pixels."""
 

@@ -118,7 +118,11 @@ class Audit(Record):
 
 
 def _joined(titles: list[str], count: int) -> str:
-    more = [f"and {count - len(titles)} more" if count - len(titles) > 1 else "and one more"] if count > len(titles) else []
+    more = (
+        [f"and {count - len(titles)} more" if count - len(titles) > 1 else "and one more"]
+        if count > len(titles)
+        else []
+    )
     return "; ".join([*titles, *more])
 
 

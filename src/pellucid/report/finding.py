@@ -78,7 +78,9 @@ class Finding(Value):
         options.one_of(self, "severity", SEVERITIES)
         options.one_of(self, "unit", ("", "%", "points"))
         if self.code not in CODES:
-            raise InvalidOption(f"Finding.code: there is no {self.code!r}; codes are listed in pellucid.report.finding.CODES")
+            raise InvalidOption(
+                f"Finding.code: there is no {self.code!r}; codes are listed in pellucid.report.finding.CODES"
+            )
 
     @property
     def kind(self) -> Code:
@@ -107,7 +109,11 @@ class Finding(Value):
 
     def summary(self) -> dict[str, Any]:
         """The finding with plain keys, as `audit.json` holds it."""
-        ends = None if self.interval is None else {"low": self.interval.low, "high": self.interval.high, "level": self.interval.level}
+        ends = (
+            None
+            if self.interval is None
+            else {"low": self.interval.low, "high": self.interval.high, "level": self.interval.level}
+        )
         return {
             "code": self.code, "severity": self.severity, "title": self.title, "evidence": self.evidence, "value": self.value,
             "interval": ends, "unit": self.unit, "limits": self.limits, "next_step": self.next_step, "documentation": self.documentation,

@@ -14,6 +14,7 @@ from pellucid.core.dataset import Dataset, as_dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.model import Model, to_array, wrap
 from pellucid.core.progress import Progress
+from pellucid.core.randomness import stream
 from pellucid.core.registry import entries
 from pellucid.errors import InvalidInput, NotApplicable, NotDifferentiable, UnsupportedLayer
 from pellucid.explain.base import Explanation, Method, explain
@@ -23,9 +24,7 @@ from pellucid.report import selection
 from pellucid.report.checks import CHECKS
 from pellucid.report.checks.base import Evidence, run
 from pellucid.report.finding import Finding
-
-SAMPLE, CHECKED = 200, 64
-"""Test rows explained for the whole picture, and how many of them the explanation is verified on."""
+from pellucid.report.selection import CHECKED, SAMPLE
 
 
 @dataclass
@@ -52,7 +51,11 @@ class Gathered:
     @property
     def evaluations(self) -> int:
         """Rows given to the model by everything done."""
-        results = [*self.measurements, *self.verification, *([self.explanation] if self.explanation is not None else [])]
+        results = [
+            *self.measurements,
+            *self.verification,
+            *([self.explanation] if self.explanation is not None else []),
+        ]
         return sum(r.provenance.evaluations for r in results)
 
     @property
@@ -72,7 +75,9 @@ def gather(model: Any, splits: tuple[Any, Any], asked: Mapping[str, Any], seed: 
     found = Gathered(wrap(model), train, test, seed)
     _require_sound(found.model, train, test)
     found.subject = _subject(found.model, train, test)
-    measures = [entry.load()() for entry in entries("measure")] if asked["measures"] is None else list(asked["measures"])
+    measures = (
+        [entry.load()() for entry in entries("measure")] if asked["measures"] is None else list(asked["measures"])
+    )
     with Progress("auditing", len(measures) + 3, progress) as bar:
         for measured in _measured(found, measures):
             found.measurements += measured
@@ -113,7 +118,11 @@ def _measured(found: Gathered, measures: Sequence[Any]) -> Any:
     for item in measures:
         result: list[Measurement] = []
         data = {"train": found.train, "test": found.test, "seed": found.seed, "progress": False}
-        _attempt(found, f"measuring {type(item).__name__}", lambda item=item: result.extend(measure(found.model, item, **data)))
+        _attempt(
+            found,
+            f"measuring {type(item).__name__}",
+            lambda item=item: result.extend(measure(found.model, item, **data)),
+        )
         yield tuple(result)
 
 
@@ -176,9 +185,15 @@ def _verify(found: Gathered) -> None:
     if found.explanation is None:
         raise NotApplicable("there is no explanation to verify")
     checks = [entry.load()() for entry in entries("verify")]
-    sample = part(found.explanation, slice(0, min(CHECKED, found.sampled)))
+    sample = part(found.explanation, _fair(found))
     result = verify(found.model, sample, checks, seed=found.seed, progress=False)
     found.verification, found.trust, found.trust_reason = tuple(result), result.verdict, result.reason
+
+
+def _fair(found: Gathered) -> Any:
+    """Rows to verify on, drawn from the fair sample: its first rows are in the order of the file."""
+    rows = stream(found.seed, "verified").permutation(found.sampled)[:CHECKED]
+    return np.sort(rows)
 
 
 def _evidence(found: Gathered) -> Evidence:

@@ -14,6 +14,9 @@ from pellucid.core.randomness import stream
 from pellucid.core.record import Value
 from pellucid.shapes import Array
 
+SAMPLE, CHECKED = 200, 64
+"""Test rows explained for the whole picture, and how many of them the explanation is verified on."""
+
 ROLES = {
     "typical": "Right, and as sure as is usual for this model.",
     "borderline": "The model could hardly decide.",
@@ -62,7 +65,9 @@ def choose(model: Model, test: Dataset, examples: int | Iterable[int], sample: i
     """Choose the rows of the test data to explain and to show; the same seed chooses the same."""
     generator = stream(seed, "audit sample")
     fair = np.sort(generator.permutation(len(test))[:sample])
-    roles = _roles(model, test, examples) if isinstance(examples, int) else [("asked for", int(row)) for row in examples]
+    roles = (
+        _roles(model, test, examples) if isinstance(examples, int) else [("asked for", int(row)) for row in examples]
+    )
     more = [row for row in dict.fromkeys(row for _, row in roles) if row not in set(fair.tolist())]
     return Chosen(np.concatenate([fair, np.array(more, dtype=int)]), len(fair), tuple(roles))
 
@@ -79,12 +84,20 @@ def _roles(model: Model, test: Dataset, each: int) -> list[tuple[str, int]]:
     right = answers == test.y if test.y is not None else np.ones(len(test), bool)
     wrong = np.flatnonzero(~right)
     usual = np.flatnonzero(right)
-    roles = [("typical", r) for r in _spread(usual[np.argsort(np.abs(sure[usual] - np.median(sure[usual])))] if len(usual) else usual, answers, each)]
+    roles = [
+        ("typical", r)
+        for r in _spread(
+            usual[np.argsort(np.abs(sure[usual] - np.median(sure[usual])))] if len(usual) else usual, answers, each
+        )
+    ]
     taken = {r for _, r in roles}
     border = [r for r in np.argsort(top[:, 1] - top[:, 0], kind="stable") if r not in taken][:each]
     taken |= set(border)
     worst = [r for r in wrong[np.argsort(-sure[wrong], kind="stable")] if r not in taken and sure[r] > 0.5][:each]
-    return [(role, int(r)) for role, r in (*roles, *(("borderline", r) for r in border), *(("confidently wrong", r) for r in worst))]
+    return [
+        (role, int(r))
+        for role, r in (*roles, *(("borderline", r) for r in border), *(("confidently wrong", r) for r in worst))
+    ]
 
 
 def _spread(rows: Array, answers: Array, each: int) -> list[int]:
@@ -110,14 +123,19 @@ def describe(model: Model, test: Dataset, chosen: Chosen) -> tuple[Example, ...]
         return ()
     part = test.take(np.array(rows))
     answers: Any = model.probabilities(part) if model.task == "classification" else model.scores(part)
-    return tuple(_example(test, role, row, place[row], answer, model.task) for (role, row), answer in zip(chosen.roles, answers, strict=True))
+    return tuple(
+        _example(test, role, row, place[row], answer, model.task)
+        for (role, row), answer in zip(chosen.roles, answers, strict=True)
+    )
 
 
 def _example(test: Dataset, role: str, row: int, index: int, answer: Array, task: str) -> Example:
     name = f"row {row}" if test.ids is None else f"row {row} (id {test.ids[row]})"
     truth = None if test.y is None else test.y[row]
     if task != "classification":
-        return Example(role, row, index, name, f"{float(answer[0]):.4g}", "" if truth is None else f"{float(truth):.4g}")
+        return Example(
+            role, row, index, name, f"{float(answer[0]):.4g}", "" if truth is None else f"{float(truth):.4g}"
+        )
     best = int(answer.argmax())
     right = None if truth is None else bool(best == int(truth))
     label = "" if truth is None else test.label(int(truth))

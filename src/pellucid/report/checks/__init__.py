@@ -10,5 +10,16 @@ from pellucid.report.checks.robustness import robustness
 from pellucid.report.checks.selective import selective
 from pellucid.report.checks.trust import trust
 
-CHECKS = (performance, generalization, calibration, selective, robustness, leakage, exactness, concentration, trust, openness)
+CHECKS = (
+    performance,
+    generalization,
+    calibration,
+    selective,
+    robustness,
+    leakage,
+    exactness,
+    concentration,
+    trust,
+    openness,
+)
 """Every check, in the order in which its questions are asked."""

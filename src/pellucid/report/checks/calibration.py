@@ -36,6 +36,10 @@ def calibration(evidence: Evidence) -> Iterator[Finding]:
     if found.verdict == "calibrated" and high > 0.1:
         severity, title = "note", "No calibration error is shown, and a large one is not ruled out"
         step = "More test rows would narrow the interval until it settles the question."
-    limits = "About the confidence of the answer given, averaged over rows like the test rows; groups of rows may differ."
+    limits = (
+        "About the confidence of the answer given, averaged over rows like the test rows; groups of rows may differ."
+    )
     reference = (0.0, "calibrated")
-    yield Finding("PL-CAL-001", severity, title, explained(found), found.value, found.interval, reference, "points", limits, step)
+    yield Finding(
+        "PL-CAL-001", severity, title, explained(found), found.value, found.interval, reference, "points", limits, step
+    )

@@ -39,5 +39,14 @@ def generalization(evidence: Evidence) -> Iterator[Finding]:
         severity = "critical"
     limits = "About this trained model and rows drawn like these; training again would give another gap."
     yield Finding(
-        "PL-GEN-001", severity, title, explained(found), found.value, found.interval, (0.0, "no gap"), "points" if share else "", limits, step
+        "PL-GEN-001",
+        severity,
+        title,
+        explained(found),
+        found.value,
+        found.interval,
+        (0.0, "no gap"),
+        "points" if share else "",
+        limits,
+        step,
     )

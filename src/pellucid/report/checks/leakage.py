@@ -19,7 +19,11 @@ def leakage(evidence: Evidence) -> Iterator[Finding]:
     step = "Keep rows of one person, place or track on one side."
     if found.verdict == "leaks":
         severity = "critical" if share >= GRAVE else "warning"
-        title = "Test rows are also among the training rows" if share else "Groups of rows lie on both sides of the split"
+        title = (
+            "Test rows are also among the training rows" if share else "Groups of rows lie on both sides of the split"
+        )
         step = "Take these rows out of one side, or split by group, and audit again: every number above is too good."
     limits = "Sees equal and nearly equal inputs; not the same person or scene under another appearance, unless groups say so."
-    yield Finding("PL-LEA-001", severity, title, explained(found), found.value, found.interval, (0.0, "none"), "%", limits, step)
+    yield Finding(
+        "PL-LEA-001", severity, title, explained(found), found.value, found.interval, (0.0, "none"), "%", limits, step
+    )

@@ -48,10 +48,29 @@ def _against_commonest(value: float, interval: Interval | None, name: str, share
 def _regression(found: Measurement, metric: str) -> Finding:
     value, low = float(found.value or 0.0), (found.interval.low if found.interval else float(found.value or 0.0))
     bad = metric == "r2" and low <= 0
-    title = "It is not shown to beat the mean of all labels" if bad else f"Its {metric.upper()} on unseen rows is {figure(value, found.interval)}"
+    title = (
+        "It is not shown to beat the mean of all labels"
+        if bad
+        else f"Its {metric.upper()} on unseen rows is {figure(value, found.interval)}"
+    )
     reference = (0.0, "mean of the labels") if metric == "r2" else None
-    step = "Look at the rows it gets most wrong before using it." if bad else "Compare the error with what the decision can bear."
-    return Finding("PL-PER-001", "warning" if bad else "note", title, explained(found), value, found.interval, reference, "", _LIMITS, step)
+    step = (
+        "Look at the rows it gets most wrong before using it."
+        if bad
+        else "Compare the error with what the decision can bear."
+    )
+    return Finding(
+        "PL-PER-001",
+        "warning" if bad else "note",
+        title,
+        explained(found),
+        value,
+        found.interval,
+        reference,
+        "",
+        _LIMITS,
+        step,
+    )
 
 
 def _rare_classes(found: Measurement) -> Iterator[Finding]:

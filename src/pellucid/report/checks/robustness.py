@@ -34,4 +34,15 @@ def robustness(evidence: Evidence) -> Iterator[Finding]:
     limits = "Made disturbances stand in for real ones: noise, missing values, blur and the like, in five steps."
     share = found.detail.get("quality", "accuracy") == "accuracy"
     unit = "points" if share else ""
-    yield Finding("PL-ROB-001", severity, title, explained(found), found.value, found.interval, (0.0, "no loss"), unit, limits, step)
+    yield Finding(
+        "PL-ROB-001",
+        severity,
+        title,
+        explained(found),
+        found.value,
+        found.interval,
+        (0.0, "no loss"),
+        unit,
+        limits,
+        step,
+    )

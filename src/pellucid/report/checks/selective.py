@@ -8,7 +8,11 @@ from pellucid.report.checks.base import Evidence, explained
 from pellucid.report.finding import Finding
 
 _SAID = {
-    "better than random": ("good", "It is less sure where it is wrong", "Let a person answer where the model is least sure."),
+    "better than random": (
+        "good",
+        "It is less sure where it is wrong",
+        "Let a person answer where the model is least sure.",
+    ),
     "no better than random": (
         "warning",
         "It is not shown to be less sure where it is wrong",
@@ -19,7 +23,11 @@ _SAID = {
         "It is surer where it is wrong",
         "Do not use its confidence; look for mislabelled rows or rows unlike the training data.",
     ),
-    "no errors": ("note", "It made no error that its confidence could have warned of", "Test on more rows, and on harder ones."),
+    "no errors": (
+        "note",
+        "It made no error that its confidence could have warned of",
+        "Test on more rows, and on harder ones.",
+    ),
 }
 
 
@@ -30,4 +38,6 @@ def selective(evidence: Evidence) -> Iterator[Finding]:
     errors = found.detail.get("random")
     reference = None if errors is None else (float(errors), "random order")
     limits = "A threshold chosen on these rows keeps its error rate on new ones only within the interval."
-    yield Finding("PL-SEL-001", severity, title, explained(found), found.value, found.interval, reference, "%", limits, step)
+    yield Finding(
+        "PL-SEL-001", severity, title, explained(found), found.value, found.interval, reference, "%", limits, step
+    )

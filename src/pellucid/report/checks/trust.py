@@ -11,8 +11,16 @@ from pellucid.report.finding import Finding
 
 _SAID = {
     "trusted": ("good", "The explanations hold up against the model", "Read them as what this model responds to."),
-    "doubtful": ("warning", "Whether the explanations are right is not settled", "Try another method or baseline, and verify it."),
-    "refuted": ("critical", "The explanations are no better than chance", "Do not show them; explain with another method."),
+    "doubtful": (
+        "warning",
+        "Whether the explanations are right is not settled",
+        "Try another method or baseline, and verify it.",
+    ),
+    "refuted": (
+        "critical",
+        "The explanations are no better than chance",
+        "Do not show them; explain with another method.",
+    ),
 }
 _LIMITS = "Faithful to the model is not true of the world. Hiding parts makes inputs the model was not trained on."
 
@@ -31,7 +39,9 @@ def trust(evidence: Evidence) -> Iterator[Finding]:
     severity, title, step = _SAID[verdict]
     weakest = min(_compared(evidence), key=lambda m: m.value or 0.0, default=None)
     value, interval = (None, None) if weakest is None else (weakest.value, weakest.interval)
-    sentence = f"{reason[0].upper()}{reason[1:]}." if weakest is None else f"{explained(weakest)} {_rest(evidence)}".strip()
+    sentence = (
+        f"{reason[0].upper()}{reason[1:]}." if weakest is None else f"{explained(weakest)} {_rest(evidence)}".strip()
+    )
     yield Finding("PL-TRU-001", severity, title, sentence, value, interval, (0.0, "random"), "", _LIMITS, step)
 
 

@@ -41,8 +41,12 @@ def page(audit: Any) -> str:
 def _template() -> Any:
     import jinja2
 
-    surroundings = jinja2.Environment(loader=jinja2.FunctionLoader(_text), autoescape=True, undefined=jinja2.StrictUndefined)
-    surroundings.tests["numeric"] = lambda cell: isinstance(cell, int | float) and not isinstance(cell, bool) or _is_figure(cell)
+    surroundings = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_text), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    surroundings.tests["numeric"] = lambda cell: (
+        (isinstance(cell, int | float) and not isinstance(cell, bool)) or _is_figure(cell)
+    )
     surroundings.filters["plain"] = plain
     surroundings.filters["tidy"] = lambda text: _UNIT.sub("\\1\u202f%", str(text))
     return surroundings.get_template("page.html.j2")
@@ -50,7 +54,9 @@ def _template() -> Any:
 
 def _is_figure(cell: Any) -> bool:
     """Whether a cell is a number already written out."""
-    return isinstance(cell, str) and cell.strip("−+%, .\u202f") != "" and all(c in "0123456789−+.,% \u202f" for c in cell)
+    return (
+        isinstance(cell, str) and cell.strip("−+%, .\u202f") != "" and all(c in "0123456789−+.,% \u202f" for c in cell)
+    )
 
 
 def _text(name: str) -> str:
@@ -97,7 +103,14 @@ def _items(findings: Any) -> list[dict[str, Any]]:
     seen: set[str] = set()
     items = []
     for found in findings:
-        items.append({"finding": found, "sign": theme.SEVERITIES[found.severity], "first": found.code not in seen, **_drawn(found)})
+        items.append(
+            {
+                "finding": found,
+                "sign": theme.SEVERITIES[found.severity],
+                "first": found.code not in seen,
+                **_drawn(found),
+            }
+        )
         seen.add(found.code)
     return items
 
@@ -108,6 +121,10 @@ def _drawn(found: Finding) -> dict[str, Any]:
         return {"figure": None}
     colour = "accent" if found.severity == "good" else found.severity
     share = found.unit != ""
-    drawn = "" if found.interval is None else strip(found.value, found.interval, reference=found.reference, percent=share, colour=colour).svg(None)
+    drawn = (
+        ""
+        if found.interval is None
+        else strip(found.value, found.interval, reference=found.reference, percent=share, colour=colour).svg(None)
+    )
     around = f"interval {found.span}" if found.interval else ""
     return {"picture": _raw(drawn), "span": around, "figure": found.figure, "quantity": found.kind.quantity}

@@ -38,7 +38,9 @@ def summary(audit: Any) -> dict[str, Any]:
 
 def measurement(found: Measurement) -> dict[str, Any]:
     """A measurement in plain keys; its numbers that are one of several under `parts`."""
-    parts = {key: _estimate(part) for key, part in found.detail.items() if isinstance(part, Mapping) and "value" in part}
+    parts = {
+        key: _estimate(part) for key, part in found.detail.items() if isinstance(part, Mapping) and "value" in part
+    }
     return {
         "name": found.name, **_estimate({"value": found.value, "interval": found.interval}), "verdict": found.verdict,
         "explanation": found.detail.get("explanation", ""), "parts": parts, "settings": encode(found.provenance.method, {}),
@@ -48,7 +50,11 @@ def measurement(found: Measurement) -> dict[str, Any]:
 
 def _estimate(part: Mapping[str, Any]) -> dict[str, Any]:
     interval = part.get("interval")
-    ends = {"low": interval.low, "high": interval.high, "level": interval.level} if isinstance(interval, Interval) else None
+    ends = (
+        {"low": interval.low, "high": interval.high, "level": interval.level}
+        if isinstance(interval, Interval)
+        else None
+    )
     return {"value": part["value"], "interval": ends}
 
 
@@ -57,7 +63,10 @@ def _importance(found: Any) -> list[dict[str, Any]]:
         return []
     columns = found.values, found.low, found.high, found.shares
     return [
-        {"input": found.names[i], **{key: float(a[i]) for key, a in zip(("value", "low", "high", "share"), columns, strict=True)}}
+        {
+            "input": found.names[i],
+            **{key: float(a[i]) for key, a in zip(("value", "low", "high", "share"), columns, strict=True)},
+        }
         for i in found.order()
     ]
 
@@ -84,7 +93,9 @@ def _finite(value: Any) -> Any:
 
 def markdown(audit: Any) -> str:
     """The verdict and the findings as Markdown, short enough for a comment on a change."""
-    head = f"## {_md(audit.subject['model'])} on {_md(audit.subject['data'])}: {audit.verdict}\n\n{_md(audit.sentence)}\n"
+    head = (
+        f"## {_md(audit.subject['model'])} on {_md(audit.subject['data'])}: {audit.verdict}\n\n{_md(audit.sentence)}\n"
+    )
     rows = [
         f"| {SEVERITIES[f.severity]} {f.severity} | {f.code} | {_md(f.title)} | {f.figure} | {f.span} |"
         for f in audit.findings

@@ -10,9 +10,9 @@ from pellucid import plot
 from pellucid.core.measurement import Measurement
 from pellucid.core.record import encode
 from pellucid.errors import InvalidInput
-from pellucid.plot.numbers import count, figure, span
+from pellucid.plot.numbers import count, figure, span, sureness
 from pellucid.plot.scene import Picture, Table
-from pellucid.report.selection import ROLES, Example
+from pellucid.report.selection import CHECKED, ROLES, Example
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,13 @@ def generalization(audit: Any) -> Section:
         drawings += _performance(found)
     for found in _family(audit.measurements, "gap"):
         drawings += _gap(found)
-    for family, draw in (("calibration_error", plot.reliability), ("selective_risk", plot.risk_coverage), ("corruption_robustness", plot.robustness)):
+    for family, draw in (
+        ("calibration_error", plot.reliability),
+        ("selective_risk", plot.risk_coverage),
+        ("corruption_robustness", plot.robustness),
+    ):
         for found in _family(audit.measurements, family):
-            drawings += _drawn(draw, found, caption=_said(found))
+            drawings += _drawn(draw, found, caption=_said(found), wide=family == "corruption_robustness")
     lead = "How the model does on rows it has not seen, and what happens when they are not like those it knows."
     return Section("generalization", "Generalization", lead, tuple(drawings), (_measured(audit.measurements),))
 
@@ -96,8 +100,10 @@ def _said(found: Measurement) -> str:
 
 
 def _parts(found: Measurement) -> list[tuple[str, float, Any]]:
-    parts = {key: part for key, part in found.detail.items() if isinstance(part, dict) and part.get("value") is not None}
-    return [(key.replace("_", " "), part["value"], part["interval"]) for key, part in parts.items()]
+    parts = {
+        key: part for key, part in found.detail.items() if isinstance(part, dict) and part.get("value") is not None
+    }
+    return [(key.replace("_", " "), part["value"], part.get("interval")) for key, part in parts.items()]
 
 
 def _performance(found: Measurement) -> Iterator[Drawing]:
@@ -108,7 +114,11 @@ def _performance(found: Measurement) -> Iterator[Drawing]:
 
 
 def _gap(found: Measurement) -> Iterator[Drawing]:
-    rows = [(f"{word} rows", found.detail[key]["value"], found.detail[key]["interval"]) for key, word in (("train", "training"), ("test", "unseen")) if key in found.detail]
+    rows = [
+        (f"{word} rows", found.detail[key]["value"], found.detail[key]["interval"])
+        for key, word in (("train", "training"), ("test", "unseen"))
+        if key in found.detail
+    ]
     if rows:
         percent = found.name.endswith("accuracy")
         title = f"{found.name.split('.')[-1].replace('_', ' ').capitalize()} on training rows and on unseen rows"
@@ -118,10 +128,14 @@ def _gap(found: Measurement) -> Iterator[Drawing]:
 def _measured(measurements: Iterable[Measurement]) -> Titled:
     rows = []
     for found in measurements:
-        rows.append((found.name, figure(found.value, found.interval), span(found.interval), found.verdict))
-        for key, part in found.detail.items():
-            if isinstance(part, dict) and part.get("value") is not None and "interval" in part:
-                rows.append((f"{found.name.split('.')[0]}: {key}", figure(part["value"], part["interval"]), span(part["interval"]), ""))
+        rows.append(
+            (found.name.replace("_", " "), figure(found.value, found.interval), span(found.interval), found.verdict)
+        )
+        family, _, asked = found.name.partition(".")
+        rows += [
+            (f"{family}: {name}".replace("_", " "), figure(value, interval), span(interval), "")
+            for name, value, interval in _parts(found) if name != asked.replace("_", " ")
+        ]  # fmt: skip
     return Titled("All that was measured", Table(("quantity", "value", "interval", "verdict"), tuple(rows)))
 
 
@@ -129,32 +143,38 @@ def explanations(audit: Any) -> Section:
     """The whole picture, then the examples."""
     banner = None
     if audit.explanation is None:
-        return Section("explanations", "Explanations", "The model was not explained; the reason stands under what was left out.")
+        return Section(
+            "explanations", "Explanations", "The model was not explained; the reason stands under what was left out."
+        )
     drawings: list[Drawing] = []
     if audit.importance is not None:
-        drawings += _drawn(plot.importance, audit.importance, wide=audit.importance.values.ndim == 1, caption=_global(audit))
+        drawings += _drawn(plot.importance, audit.importance, wide=True, caption=_global(audit))
     for example in audit.examples:
         drawings += _example(audit, example)
     lead = f"What the model responds to, by {type(audit.explanation.method).__name__}: first over {count(audit.sampled)} rows, then row by row."
-    if not any(e.role == "confidently wrong" for e in audit.examples) and any(e.right is not None for e in audit.examples):
+    if not any(e.role == "confidently wrong" for e in audit.examples) and any(
+        e.right is not None for e in audit.examples
+    ):
         lead += " No test row was answered wrongly with confidence, so none is shown."
     banner = _trust_banner(audit)
     return Section("explanations", "Explanations", lead, tuple(drawings), (), banner)
 
 
 def _global(audit: Any) -> str:
-    return (
-        f"Mean absolute attribution to the predicted class over {count(audit.importance.examples)} test rows; whiskers are "
-        "95 % intervals over rows, figures at the right each input's share of the whole. It says what this model responds "
-        "to, not what causes the outcome."
-    )
+    found = audit.importance
+    what = f"Mean absolute attribution to the predicted class over {count(found.examples)} test rows. "
+    if found.values.ndim == 1:
+        what += "Whiskers are 95 % intervals over rows; the figures at the right are each input's share of the whole"
+        rest = 1 - float(found.shares[found.order()[:15]].sum())
+        what += f", the inputs not drawn hold {figure(rest, percent=True)}. " if len(found.names) > 15 else ". "
+    return what + "It says what this model responds to, not what causes the outcome."
 
 
 def _example(audit: Any, example: Example) -> Iterator[Drawing]:
-    sure = f", {figure(example.probability, percent=True)} sure" if example.probability is not None else ""
+    sure = f", {sureness(example.probability)} sure" if example.probability is not None else ""
     verdict = {True: "right", False: f"wrong: it is {example.label}", None: f"true: {example.label}"}[example.right]
     yield from _drawn(
-        lambda: plot.attribution(audit.explanation, example.index), title=f"Says {example.predicted}{sure}", tag=example.role,
+        lambda: plot.attribution(audit.explanation, example.index), title=f"Says {example.predicted}{sure}", tag=example.role.capitalize(),
         tag_more=f"{example.name} · {verdict}", caption=ROLES[example.role],
     )  # fmt: skip
 
@@ -163,7 +183,10 @@ TRUST = {
     "trusted": ("good", "The checks below support these explanations."),
     "doubtful": ("warning", "The checks below do not settle whether these explanations are right: read them as hints."),
     "refuted": ("critical", "The checks below speak against these explanations: do not rest on them."),
-    "unverified": ("warning", "These explanations have not been verified; nothing is known about whether they are right."),
+    "unverified": (
+        "warning",
+        "These explanations have not been verified; nothing is known about whether they are right.",
+    ),
 }
 """What is said beside explanations, by what their verification found."""
 
@@ -177,11 +200,26 @@ def verification(audit: Any) -> Section:
     """Each check of the explanations, drawn where it has a curve."""
     drawings: list[Drawing] = []
     for found in audit.verification:
-        drawings += _drawn(plot.faithfulness, found, caption=_reason(found))
-    rows = [(m.name, figure(m.value, m.interval), span(m.interval), m.verdict, _reason(m)) for m in audit.verification]
-    table = Titled("All checks of the explanations", Table(("check", "value", "interval", "verdict", "why"), tuple(rows)))
-    lead = "An explanation earns trust: it must beat random explanations on the same model, and change when the model's weights do."
-    return Section("verification", "Are the explanations true?", lead, tuple(drawings), (table,) if rows else (), _trust_banner(audit))
+        drawings += _drawn(plot.faithfulness, found, caption=_reason(found), wide="similarities" in found.detail)
+    rows = [
+        (m.name.replace("_", " "), figure(m.value, m.interval), span(m.interval), m.verdict, _reason(m))
+        for m in audit.verification
+    ]
+    table = Titled(
+        "All checks of the explanations", Table(("check", "value", "interval", "verdict", "why"), tuple(rows))
+    )
+    rows_checked = (
+        f" Checked on {count(min(CHECKED, audit.sampled))} of the rows explained." if audit.verification else ""
+    )
+    lead = f"An explanation earns trust: it must beat random rankings on the same model, and change when its weights do.{rows_checked}"
+    return Section(
+        "verification",
+        "Are the explanations true?",
+        lead,
+        tuple(drawings),
+        (table,) if rows else (),
+        _trust_banner(audit),
+    )
 
 
 def _reason(found: Measurement) -> str:
@@ -191,15 +229,28 @@ def _reason(found: Measurement) -> str:
 def remedies(audit: Any) -> Section:
     """What could be tried, for every finding that is not good."""
     rows = [(f.code, f.title, f.next_step) for f in audit.findings if f.severity != "good" and f.next_step]
-    lead = "What could be tried next. Nothing here was tried: an audit does not train." if rows else "Nothing was found that asks for a remedy."
-    return Section("remedies", "Remedies", lead, (), (Titled("By finding", Table(("code", "finding", "what could be tried"), tuple(rows))),) if rows else ())
+    lead = (
+        "What could be tried next. Nothing here was tried: an audit does not train."
+        if rows
+        else "Nothing was found that asks for a remedy."
+    )
+    return Section(
+        "remedies",
+        "Remedies",
+        lead,
+        (),
+        (Titled("By finding", Table(("code", "finding", "what could be tried"), tuple(rows))),) if rows else (),
+    )
 
 
 def provenance(audit: Any) -> Section:
     """Methods, settings, seeds, cost, versions, fingerprints, and what was left out."""
     p = audit.provenance
     done = [*audit.measurements, *([audit.explanation] if audit.explanation is not None else []), *audit.verification]
-    steps = tuple((_step(r), _settings(r.provenance.method), r.provenance.evaluations, f"{r.provenance.seconds:.2f}") for r in done)
+    steps = tuple(
+        (_step(r), _settings(r.provenance.method), r.provenance.evaluations, f"{r.provenance.seconds:.2f}")
+        for r in done
+    )
     facts = [
         ("seed", str(p.seed)), ("seconds", f"{p.seconds:.1f}"), ("rows given to the model", p.evaluations),
         ("model fingerprint", p.model), ("data fingerprint", p.inputs), *sorted(p.versions.items()),
