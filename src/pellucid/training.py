@@ -190,7 +190,12 @@ class DefaultModel(Value):
         start = keras.Input(self.shape, dtype="int32" if tokens else "float32")
         hidden = _BODIES["text" if tokens else self.kind](self, start)
         net = keras.Model(start, self._head(hidden), name=f"default_{self.kind}")
-        net.compile(keras.optimizers.Adam(self.rate), loss=self._loss, metrics=["accuracy"] if self.outputs else None)
+        net.compile(
+            keras.optimizers.Adam(self.rate),
+            loss=self._loss,
+            metrics=["accuracy"] if self.outputs else None,
+            jit_compile=keras.backend.backend() == "jax",  # elsewhere compiling takes longer than training so little
+        )
         return net
 
     @property

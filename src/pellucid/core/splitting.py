@@ -50,7 +50,7 @@ def holdout(
 def _by_class(labels: Array, fraction: float, number: int) -> tuple[Array, Array]:
     from sklearn.model_selection import train_test_split
 
-    found, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     rows = np.arange(len(labels))
     free = rows[counts[codes] > 1]
     held = max(1, round(fraction * len(rows)))

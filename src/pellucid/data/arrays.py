@@ -67,9 +67,7 @@ def load_arrays(path: Path, choice: Choice, test: float | Path, seed: int) -> Sp
         held = _dataset(path, archive, ("test",), choice, [])
     else:
         whole = _dataset(path, archive, ("",), choice, notes)
-        kept, out = holdout(
-            whole.y, test, groups=whole.groups, classes=whole.task == "classification", seed=seed
-        )
+        kept, out = holdout(whole.y, test, groups=whole.groups, classes=whole.task == "classification", seed=seed)
         train, held = whole.take(kept), whole.take(out)
     rename = lambda data, part: dataclasses.replace(data, name=f"{path.stem} ({part})")  # noqa: E731
     return Splits(rename(train, "train"), rename(held, "test"), path.stem, None, tuple(notes))
@@ -101,9 +99,7 @@ def _dataset(
         raise UnreadableFile(f"{path}: {inputs} has {len(x)} examples, but {labels} has {len(y)}")
     groups = None
     if choice.groups:
-        found = _named(archive, part, (choice.groups,)) or (
-            choice.groups if choice.groups in archive else None
-        )
+        found = _named(archive, part, (choice.groups,)) or (choice.groups if choice.groups in archive else None)
         if found is None:
             raise UnknownName(f"{path}: {unknown('array', choice.groups, archive)}")
         groups = archive[found]
@@ -114,9 +110,7 @@ def _dataset(
 def _inputs(path: Path, name: str, x: Array, kind: str | None, notes: list[str]) -> tuple[Array, str | None]:
     """Inputs as numbers that fit a model, and their kind."""
     if x.ndim < 2 or not len(x):
-        raise UnreadableFile(
-            f"{path}: {name}: expected examples along the first of two or more axes, got {x.shape}"
-        )
+        raise UnreadableFile(f"{path}: {name}: expected examples along the first of two or more axes, got {x.shape}")
     if x.dtype.kind not in "biuf":
         raise UnreadableFile(f"{path}: {name}: expected numbers, got {x.dtype}")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
@@ -142,7 +136,5 @@ def _labels(path: Path, name: str, y: Array) -> Array:
             f"{path}: {name}: expected class numbers or real numbers of shape (B,), got {y.dtype} {y.shape}"
         )
     if y.dtype.kind == "f" and not np.isfinite(y).all():
-        raise UnreadableFile(
-            f"{path}: {name}: the value at {int(np.argmin(np.isfinite(y)))} is missing or infinite"
-        )
+        raise UnreadableFile(f"{path}: {name}: the value at {int(np.argmin(np.isfinite(y)))} is missing or infinite")
     return y.astype(np.int64) if y.dtype.kind in "biu" else y

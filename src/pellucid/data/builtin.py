@@ -57,9 +57,7 @@ def _digits(test: float, seed: int) -> Splits:
             name=f"digits ({word})",
         )  # fmt: skip
 
-    return Splits(
-        part(kept, "train"), part(held, "test"), "digits", None, ("grey values were divided by 16",)
-    )
+    return Splits(part(kept, "train"), part(held, "test"), "digits", None, ("grey values were divided by 16",))
 
 
 SOURCES = (

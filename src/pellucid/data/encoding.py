@@ -63,11 +63,7 @@ class Column(Value):
     def encode(self, table: Table, notes: list[str]) -> Floats:
         """The encoded columns (B, F) of a table; what is worth knowing goes into `notes`."""
         cells = table.frame[self.name]
-        return (
-            self._one_hot(cells, table, notes)
-            if self.type == "categorical"
-            else self._numeric(cells, table, notes)
-        )
+        return self._one_hot(cells, table, notes) if self.type == "categorical" else self._numeric(cells, table, notes)
 
     def _numeric(self, cells: Any, table: Table, notes: list[str]) -> Floats:
         values = numbers(table, self.name, self.type)
@@ -182,13 +178,9 @@ def fit(
         if kind not in TYPES:
             raise InvalidOption(f"types: column {name!r}: expected one of {', '.join(TYPES)}, got {kind!r}")
     part = table.take(training)
-    columns = tuple(
-        _fitted(part, name, types.get(name) or _type(table, name), name in types) for name in features
-    )
+    columns = tuple(_fitted(part, name, types.get(name) or _type(table, name), name in types) for name in features)
     if not any(column.names for column in columns):
-        raise UnreadableFile(
-            f"{table.source}: no column to learn from: all are constant, identifiers or the target"
-        )
+        raise UnreadableFile(f"{table.source}: no column to learn from: all are constant, identifiers or the target")
     notes = [
         f"column {column.name!r} was left out: it {'never changes' if column.type == 'constant' else 'only names the rows'}"
         for column in columns
@@ -207,9 +199,7 @@ def _fitted(part: Table, name: str, kind: str, asked: bool) -> Column:
     if kind == "categorical":
         counts = as_text(cells).drop_nulls().value_counts().rows()
         ranked = [category for category, _ in sorted(counts, key=lambda pair: (-pair[1], pair[0]))]
-        return Column(
-            name, kind, 0.0, missing, tuple(ranked[:MOST_CATEGORIES]), len(ranked) > MOST_CATEGORIES
-        )
+        return Column(name, kind, 0.0, missing, tuple(ranked[:MOST_CATEGORIES]), len(ranked) > MOST_CATEGORIES)
     values = numbers(part, name, kind)
     fill = float(np.nanmedian(values)) if not np.isnan(values).all() else 0.0
     return Column(name, kind, fill, missing)

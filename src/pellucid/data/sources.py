@@ -105,9 +105,7 @@ def load(
     if path.name.removesuffix(".gz").endswith(".npz"):
         return load_arrays(path, Choice(None if target is None else str(target), groups, kind), held, seed)
     if path.suffix in (".pkl", ".pickle", ".joblib", ".npy"):
-        raise UnreadableFile(
-            f"{path}: {path.suffix} files are not read; save a table as CSV or Parquet, arrays as NPZ"
-        )
+        raise UnreadableFile(f"{path}: {path.suffix} files are not read; save a table as CSV or Parquet, arrays as NPZ")
     return _Reading(path, target, delimiter, header, groups, ids, task, types or {}).splits(held, seed)
 
 
@@ -125,14 +123,10 @@ def _existing(path: Path) -> Path:
     if path.exists():
         return path
     if not path.suffix and path.parent == Path("."):
-        raise UnknownName(
-            unknown("data set", str(path), [s.name for s in SOURCES]) + "; or give the path of a file"
-        )
+        raise UnknownName(unknown("data set", str(path), [s.name for s in SOURCES]) + "; or give the path of a file")
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, n=3)
-    raise UnreadableFile(
-        f"{path}: no such file" + (f"; did you mean {' or '.join(map(repr, near))}?" if near else "")
-    )
+    raise UnreadableFile(f"{path}: no such file" + (f"; did you mean {' or '.join(map(repr, near))}?" if near else ""))
 
 
 @dataclass(frozen=True)
@@ -206,9 +200,7 @@ class _Reading:
         try:
             values = sorted(text, key=float)
         except ValueError:
-            if self.task == "regression" or len(text) > max(
-                MOST_CLASSES, encoding.NUMERIC_SHARE * len(table)
-            ):
+            if self.task == "regression" or len(text) > max(MOST_CLASSES, encoding.NUMERIC_SHARE * len(table)):
                 encoding.numbers(table, target, "numeric")  # names the first cell that is no number
             return tuple(sorted(text))
         few = len(values) <= MOST_CLASSES and all(float(v).is_integer() for v in values)
@@ -244,6 +236,4 @@ class _Reading:
     def _note_extra(self, table: Table, other: Table) -> None:
         extra = [name for name in other.names if name not in table.names]
         if extra:
-            self.notes.append(
-                f"{other.source}: columns unknown in training were left out: {', '.join(extra)}"
-            )
+            self.notes.append(f"{other.source}: columns unknown in training were left out: {', '.join(extra)}")

@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         raw = path.read_bytes()
         return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    except (EOFError, gzip.BadGzipFile) as problem:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
         raise UnreadableFile(f"{path}: the gzip file is damaged or cut short: {problem}") from None
     except OSError as problem:
         raise UnreadableFile(f"{path}: cannot be read: {problem.strerror or problem}") from None
@@ -112,9 +113,7 @@ def read_bytes(path: Path) -> bytes:
 def _character(delimiter: str) -> str:
     mark = DELIMITERS.get(delimiter.lower(), "\t" if delimiter == "\\t" else delimiter)
     if len(mark) != 1:
-        raise InvalidOption(
-            f"delimiter: expected one character or one of {', '.join(DELIMITERS)}, got {delimiter!r}"
-        )
+        raise InvalidOption(f"delimiter: expected one character or one of {', '.join(DELIMITERS)}, got {delimiter!r}")
     return mark
 
 
@@ -158,11 +157,13 @@ def _looks_like_header(rows: Sequence[Sequence[str]]) -> bool:
     """Names are text, each its own, over columns that hold something else; two all-text rows are taken for names."""
     names = [cell.strip() for cell in rows[0]]
     filled = [name for name in names if name]
-    if any(_is_number(name) or name.lower() in MISSING for name in filled) or len(set(filled)) < len(filled):
+    if any(_is_number(name) or name.lower() in MISSING for name in filled):
         return False
     below = [row for row in rows[1:] if len(row) == len(names)]
     if any(_is_number(cell.strip()) for row in below for cell in row):
         return True
+    if len(set(filled)) < len(filled):
+        return False
     return not any(name == row[i].strip() for i, name in enumerate(names) if name for row in below)
 
 
@@ -197,9 +198,7 @@ def _collect(
                 raise _ragged(path, row, cells, names)
         rows += [row for row, _ in batch]
         columns = zip(*(cells for _, cells in batch), strict=True)
-        parts.append(
-            polars.DataFrame([polars.Series(n, c, dtype=polars.String) for n, c in zip(names, columns)])
-        )
+        parts.append(polars.DataFrame([polars.Series(n, c, dtype=polars.String) for n, c in zip(names, columns)]))
         batch = list(islice(rest, _BATCH))
     if not parts:
         raise UnreadableFile(f"{path}: row 1 names the columns, but no rows of data follow")
@@ -209,11 +208,7 @@ def _collect(
 
 
 def _ragged(path: Path, row: int, cells: Sequence[str], names: Sequence[str]) -> UnreadableFile:
-    last = (
-        f"after column {names[len(cells) - 1]!r}"
-        if len(cells) < len(names)
-        else f"beyond column {names[-1]!r}"
-    )
+    last = f"after column {names[len(cells) - 1]!r}" if len(cells) < len(names) else f"beyond column {names[-1]!r}"
     return UnreadableFile(
         f"{path}: row {row} has {len(cells)} cells {last}, expected {len(names)}; "
         "a cell that holds the delimiter needs quotes, and another delimiter can be given"
@@ -231,9 +226,7 @@ def _read_parquet(path: Path) -> Table:
     except OSError as problem:
         raise UnreadableFile(f"{path}: cannot be read: {problem.strerror or problem}") from None
     except Exception as problem:  # polars has one error class for each way a file can be broken
-        raise UnreadableFile(
-            f"{path}: not a readable Parquet file, damaged or cut short: {problem}"
-        ) from None
+        raise UnreadableFile(f"{path}: not a readable Parquet file, damaged or cut short: {problem}") from None
     return Table(
         frame.select([_plain(path, frame[name]) for name in frame.columns]),
         np.arange(1, len(frame) + 1),
@@ -257,6 +250,4 @@ def _plain(path: Path, column: Any) -> Any:
         return text.set(text.str.to_lowercase().is_in(list(MISSING)), None)
     if kind == polars.Null:
         return column.cast(polars.Float64)
-    raise UnreadableFile(
-        f"{path}: column {column.name!r} holds {kind}, expected numbers, text, truth values or dates"
-    )
+    raise UnreadableFile(f"{path}: column {column.name!r} holds {kind}, expected numbers, text, truth values or dates")

@@ -1,0 +1,281 @@
+import random
+
+import keras
+import numpy as np
+import pytest
+
+import pellucid as pl
+from pellucid.core.record import load
+from pellucid.errors import InvalidInput, InvalidOption, NotApplicable, TrainingDiverged
+
+DRAW = np.random.default_rng(0)
+X = DRAW.normal(size=(96, 4)).astype("float32")
+Y = (X[:, 0] + X[:, 1] > 0).astype(int)
+FIT = {"epochs": 3, "batch_size": 32}
+FAST = {"jit_compile": keras.backend.backend() == "jax"}
+
+
+def build():
+    net = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(8, activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    net.compile("adam", "binary_crossentropy", metrics=["accuracy"], **FAST)
+    return net
+
+
+class Own(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = keras.layers.Dense(5, activation="relu"), keras.layers.Dense(1)
+
+    def call(self, x):
+        return self.last(self.first(x))
+
+
+def build_own():
+    net = Own()
+    net.compile(keras.optimizers.SGD(0.05), "mse", **FAST)
+    return net
+
+
+def improve(build, recipe, **options):
+    options = {"train": (X, Y), "fit": FIT, "progress": False} | options
+    return pl.improve(build, recipe, **options)
+
+
+def arrays(model):
+    return [np.asarray(w) for w in model.keras.get_weights()]
+
+
+def cross_entropy(model, x, y):
+    p = model.keras.predict(x, verbose=0)[:, 0].astype(float)
+    return -np.mean(np.where(y == 1, np.log(p), np.log1p(-p)))
+
+
+def test_order_says_nothing():
+    one, two = pl.Recipe(pl.L2(0.1), pl.Dropout(0.2), pl.L1(0.3)), pl.Recipe(pl.L1(0.3), pl.L2(0.1), pl.Dropout(0.2))
+    assert one == two
+    assert hash(one) == hash(two)
+    assert one != pl.Recipe(pl.L2(0.1), pl.Dropout(0.2))
+
+
+def test_two_of_a_kind_are_refused():
+    with pytest.raises(InvalidOption, match="same thing"):
+        pl.Recipe(pl.L2(0.1), pl.L2(0.2))
+    with pytest.raises(InvalidOption, match="expected remedies"):
+        pl.Recipe("l2")
+
+
+def test_order_does_not_change_training():
+    one = improve(build, pl.Recipe(pl.L2(0.1), pl.Dropout(0.2)))
+    two = improve(build, pl.Recipe(pl.Dropout(0.2), pl.L2(0.1)))
+    assert all(np.array_equal(a, b) for a, b in zip(arrays(one.model), arrays(two.model), strict=True))
+
+
+@pytest.mark.parametrize("make", [build, build_own])
+def test_log_adds_up_to_the_last_bit(make):
+    run = improve(make, pl.Recipe(pl.L2(0.02), pl.L1(0.003)), validation=(X[:40], Y[:40]))
+    history = run.history
+    for before in ("", "val_"):
+        total = history[f"{before}data_loss"] + history["penalty"]["l1"] + history["penalty"]["l2"]
+        np.testing.assert_allclose(history[f"{before}loss"], total, rtol=1e-15)
+
+
+@pytest.mark.parametrize("make", [build, build_own])
+def test_penalties_match_numpy_every_epoch(make):
+    seen = []
+
+    class Spy(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append([v.numpy() if hasattr(v, "numpy") else np.asarray(v) for v in kernels(self.model)])
+
+    def kernels(model):
+        return [keras.ops.convert_to_numpy(v.value) for v in model.trainable_variables if v.name == "kernel"]
+
+    from pellucid import training
+    from pellucid.core.dataset import Dataset
+    from pellucid.improve.penalties import Ledger
+    from pellucid.improve.recipe import _log_class
+
+    model = training.fresh(make, 0)
+    model(X[:1])
+    ledger = Ledger(model, (pl.L2(0.02), pl.L1(0.003)))
+    log = _log_class()(ledger, Dataset(X, Y), None)
+    with ledger.charged():
+        training.fit(model, Dataset(X, Y), settings=FIT, callbacks=[log, Spy()], progress=False)
+    for row, weights in zip(log.rows, seen, strict=True):
+        squares = sum(float((w.astype(float) ** 2).sum()) for w in weights)
+        sizes = sum(float(np.abs(w.astype(float)).sum()) for w in weights)
+        assert row["penalty"]["l2"] == pytest.approx(0.02 * squares, rel=1e-14)
+        assert row["penalty"]["l1"] == pytest.approx(0.003 * sizes, rel=1e-14)
+
+
+def test_data_loss_is_that_of_the_kept_weights():
+    run = improve(build, pl.L2(0.05), validation=(X[:40], Y[:40]))
+    assert run.history["data_loss"][-1] == pytest.approx(cross_entropy(run.model, X, Y), rel=1e-5)
+    assert run.history["val_data_loss"][-1] == pytest.approx(cross_entropy(run.model, X[:40], Y[:40]), rel=1e-5)
+    right = (run.model.keras.predict(X, verbose=0)[:, 0] > 0.5) == Y
+    assert run.history["accuracy"][-1] == pytest.approx(right.mean())
+
+
+@pytest.mark.parametrize(
+    ("remedy", "slope"), [(pl.L2(0.1), lambda w: 0.2 * w), (pl.L1(0.1), lambda w: 0.1 * np.sign(w))]
+)
+def test_training_follows_the_penalty(remedy, slope):
+    """One step of gradient descent: w' = w - rate * (data gradient + penalty gradient), kernels only."""
+    one_step = {"epochs": 1, "batch_size": 96, "shuffle": False}
+    start = build_own_at(0)
+    plain = arrays(improve(build_own, pl.Recipe(), fit=one_step).model)
+    priced = arrays(improve(build_own, remedy, fit=one_step).model)
+    for before, free, paid in zip(start, plain, priced, strict=True):
+        extra = 0.05 * slope(before) if before.ndim > 1 else 0 * before
+        np.testing.assert_allclose(paid, free - extra, atol=1e-6)
+
+
+def build_own_at(seed):
+    from pellucid import training
+
+    model = training.fresh(build_own, seed)
+    from pellucid.core.randomness import seeded
+
+    with seeded(seed, "recipe"):
+        model(X[:1], training=False)
+    return [np.asarray(w) for w in model.get_weights()]
+
+
+def test_running_loss_holds_the_penalty():
+    """With a step of zero the weights stay, so Keras's own average equals the exact sum."""
+
+    def still():
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        net.compile(keras.optimizers.SGD(0.0), "mse", **FAST)
+        return net
+
+    run = improve(still, pl.L2(0.5))
+    np.testing.assert_allclose(run.history["running"]["loss"], run.history["loss"], rtol=1e-5)
+
+
+def test_own_penalties_stay_and_are_told_apart():
+    def priced():
+        net = keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(1, kernel_regularizer=keras.regularizers.L2(0.3))]
+        )
+        net.compile(keras.optimizers.SGD(0.0), "mse", **FAST)
+        return net
+
+    run = improve(priced, pl.L1(0.1))
+    kernel = arrays(run.model)[0].astype(float)
+    assert run.history["penalty"]["own"][-1] == pytest.approx(0.3 * (kernel**2).sum(), rel=1e-6)
+    np.testing.assert_allclose(run.history["running"]["loss"], run.history["loss"], rtol=1e-5)
+    left = run.model.keras.evaluate(X, Y, verbose=0)  # only the model's own penalty is left in its loss
+    assert left == pytest.approx(run.history["data_loss"][-1] + run.history["penalty"]["own"][-1], rel=1e-5)
+
+
+def test_all_includes_biases_and_normalization():
+    run = improve(build, pl.L2(1.0, on="all"))
+    trained = [keras.ops.convert_to_numpy(v.value).astype(float) for v in run.model.keras.trainable_variables]
+    assert run.history["penalty"]["l2"][-1] == pytest.approx(sum((w**2).sum() for w in trained), rel=1e-12)
+
+
+def test_same_seed_same_weights_other_seed_others():
+    recipe = pl.Recipe(pl.Dropout(0.3), pl.L2(0.01))
+    one, two, other = (improve(build, recipe, seed=s).model for s in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(arrays(one), arrays(two), strict=True))
+    assert not np.array_equal(arrays(one)[0], arrays(other)[0])
+
+
+def states():
+    from pellucid import _backend
+
+    return random.getstate(), np.random.get_state(), _backend.current().random_state()
+
+
+def test_random_state_is_left_alone():
+    keras.utils.set_random_seed(5)
+    expected = [random.random(), np.random.random(), np.asarray(keras.ops.convert_to_numpy(keras.random.normal((2,))))]
+    keras.utils.set_random_seed(5)
+    improve(build, pl.Dropout(0.3))
+    found = [random.random(), np.random.random(), np.asarray(keras.ops.convert_to_numpy(keras.random.normal((2,))))]
+    assert found[:2] == expected[:2]
+    np.testing.assert_array_equal(found[2], expected[2])
+
+
+def test_interruption_leaves_no_penalty_behind():
+    held = []
+
+    def kept():
+        held.append(build())
+        return held[-1]
+
+    class Interrupting(pl.L2):
+        def callbacks(self, *, validated):
+            class Stop(keras.callbacks.Callback):
+                def on_epoch_end(self, epoch, logs=None):
+                    raise KeyboardInterrupt
+
+            return [Stop()]
+
+    before = random.getstate()
+    with pytest.raises(KeyboardInterrupt):
+        improve(kept, Interrupting(0.1))
+    assert all(v.regularizer is None for v in held[0].trainable_variables)
+    assert random.getstate() == before
+
+
+def test_run_saves_and_loads(tmp_path):
+    run = improve(build, pl.Recipe(pl.L2(0.1), pl.Dropout(0.2)))
+    run.save(tmp_path / "run")
+    back = type(run).load(tmp_path / "run")
+    assert back.recipe == run.recipe
+    np.testing.assert_array_equal(back.history["penalty"]["l2"], run.history["penalty"]["l2"])
+    np.testing.assert_allclose(back.model.predict(X), run.model.predict(X), rtol=1e-6)
+    assert type(load(tmp_path / "run")).__name__ == "Run"
+
+
+def test_own_loss_and_metrics_survive_dropout():
+    def own_loss(y, p):
+        return keras.ops.mean(keras.ops.abs(y - p), axis=-1)
+
+    def make():
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(6), keras.layers.Dense(1)])
+        net.compile("sgd", own_loss, metrics=["mse"], **FAST)
+        return net
+
+    run = improve(make, pl.Dropout(0.2), train=(X, X[:, :1].sum(1)))
+    error = run.model.keras.predict(X, verbose=0)[:, 0] - X[:, 0]
+    assert run.history["data_loss"][-1] == pytest.approx(np.abs(error).mean(), rel=1e-5)
+
+
+def test_bad_input_is_named():
+    with pytest.raises(InvalidInput, match="not compiled"):
+        improve(lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]), pl.Recipe())
+    with pytest.raises(InvalidInput, match="Keras model"):
+        improve(lambda: 3, pl.Recipe())
+    with pytest.raises(InvalidInput, match="no labels"):
+        improve(build, pl.Recipe(), train=pl.Dataset(X))
+    with pytest.raises(InvalidInput, match="validation"):
+        improve(build, pl.EarlyStopping(2))
+    with pytest.raises(InvalidInput, match="could not be trained"):
+        improve(build, pl.Recipe(), train=(X[:, :3], Y))
+    with pytest.raises(InvalidOption, match="callbacks"):
+        improve(build, pl.Recipe(), fit={"callbacks": []})
+
+
+def test_divergence_is_told():
+    def wild():
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        net.compile(keras.optimizers.SGD(1e20), "mse", **FAST)
+        return net
+
+    with pytest.raises(TrainingDiverged, match="learning rate"):
+        improve(wild, pl.Recipe(), fit={"epochs": 5})
+
+
+def test_dropout_on_own_code_is_refused():
+    with pytest.raises(NotApplicable, match="keras.layers.Dropout there"):
+        improve(build_own, pl.Dropout(0.2))
