@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
+from urllib.parse import quote
 
 from pellucid.core.registry import unknown
 from pellucid.errors import UnknownName
@@ -40,7 +41,7 @@ class Paper(NamedTuple):
     def address(self) -> str:
         """Where the paper can be read."""
         if self.doi:
-            return f"https://doi.org/{self.doi}"
+            return "https://doi.org/" + quote(self.doi, safe="/:;()")
         return f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else self.url
 
     def __str__(self) -> str:
@@ -86,12 +87,28 @@ PAPERS = {
             arxiv="1902.00423",
         ),
         Paper(
+            "broecker2007",
+            "Bröcker, Jochen and Smith, Leonard A.",
+            2007,
+            "Increasing the Reliability of Reliability Diagrams",
+            "Weather and Forecasting 22(3):651-661",
+            doi="10.1175/WAF993.1",
+        ),
+        Paper(
             "castro2009",
             "Castro, Javier and Gómez, Daniel and Tejada, Juan",
             2009,
             "Polynomial Calculation of the Shapley Value Based on Sampling",
             "Computers & Operations Research 36(5):1726-1730",
             doi="10.1016/j.cor.2008.04.004",
+        ),
+        Paper(
+            "delong1988",
+            "DeLong, Elizabeth R. and DeLong, David M. and Clarke-Pearson, Daniel L.",
+            1988,
+            "Comparing the Areas under Two or More Correlated Receiver Operating Characteristic Curves: A Nonparametric Approach",
+            "Biometrics 44(3):837-845",
+            doi="10.2307/2531595",
         ),
         Paper(
             "efron1987",
@@ -137,9 +154,9 @@ PAPERS = {
             "hedstrom2024",
             "Hedström, Anna and Weber, Leander and Lapuschkin, Sebastian and Höhne, Marina",
             2024,
-            "Sanity Checks Revisited: An Exploration to Repair the Model Parameter Randomisation Test",
-            "arXiv preprint",
-            arxiv="2401.06465",
+            "A Fresh Look at Sanity Checks for Saliency Maps",
+            "xAI 2024",
+            arxiv="2405.02383",
         ),
         Paper(
             "hendrycks2019",
@@ -198,6 +215,14 @@ PAPERS = {
             doi="10.1609/aaai.v29i1.9602",
         ),
         Paper(
+            "newcombe1998",
+            "Newcombe, Robert G.",
+            1998,
+            "Interval Estimation for the Difference between Independent Proportions: Comparison of Eleven Methods",
+            "Statistics in Medicine 17(8):873-890",
+            doi="10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I",
+        ),
+        Paper(
             "petsiuk2018",
             "Petsiuk, Vitali and Das, Abir and Saenko, Kate",
             2018,
@@ -221,6 +246,14 @@ PAPERS = {
             "IEEE Transactions on Neural Networks and Learning Systems 28(11):2660-2673",
             doi="10.1109/TNNLS.2016.2599820",
             arxiv="1509.06321",
+        ),
+        Paper(
+            "schuirmann1987",
+            "Schuirmann, Donald J.",
+            1987,
+            "A Comparison of the Two One-Sided Tests Procedure and the Power Approach for Assessing the Equivalence of Average Bioavailability",
+            "Journal of Pharmacokinetics and Biopharmaceutics 15(6):657-680",
+            doi="10.1007/BF01068419",
         ),
         Paper(
             "shapley1953",
@@ -294,6 +327,14 @@ PAPERS = {
             "ECCV 2014",
             doi="10.1007/978-3-319-10590-1_53",
             arxiv="1311.2901",
+        ),
+        Paper(
+            "zou2008",
+            "Zou, Guang Yong and Donner, Allan",
+            2008,
+            "Construction of Confidence Limits about Effect Measures: A General Approach",
+            "Statistics in Medicine 27(10):1693-1702",
+            doi="10.1002/sim.3095",
         ),
     )
 }

@@ -51,7 +51,7 @@ class IntegratedGradients(Method):
 
     References:
         Sundararajan, Taly and Yan 2017, "Axiomatic attribution for deep networks", arXiv:1703.01365. Quadrature: Fejér
-        1933, "Mechanische Quadraturen mit positiven Cotesschen Zahlen", doi:10.1007/BF01187949.
+        1933, "Mechanische Quadraturen mit positiven Cotesschen Zahlen", doi:10.1007/BF01474575.
 
     Limits:
         The answer depends on the baseline: an input equal to it gets exactly nothing, so black pixels never count
