@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def _shown(explanation: Any, names: list[str], index: int) -> list[str]:
     )
     if len(flat) == len(names):
         return [figure(float(v)) if flat.dtype.kind in "fiu" else str(v) for v in flat]
-    columns = list(explanation.columns or ())
+    columns: list[str] = list(explanation.columns or ())
     return (
         [_encoded(explanation, columns, flat, name) for name in names]
         if len(columns) == len(flat)
@@ -63,7 +64,7 @@ def _shown(explanation: Any, names: list[str], index: int) -> list[str]:
     )
 
 
-def _encoded(explanation: Any, columns: list[str], flat: Array, origin: str) -> str:
+def _encoded(explanation: Any, columns: Sequence[str], flat: Array, origin: str) -> str:
     own = [i for i, column in enumerate(columns) if column == origin]
     if len(own) == 1:
         return figure(float(flat[own[0]]))

@@ -11,6 +11,7 @@ import numpy as np
 from pellucid.plot.numbers import figure
 from pellucid.plot.scene import Area, Line, Mark, Point, Text
 from pellucid.plot.theme import SMALL
+from pellucid.shapes import Floats
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Frame:
         """A curve."""
         return Line(self.path(xs, ys), colour, width, dash)
 
-    def band(self, xs: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> Mark:
+    def band(self, xs: Floats, low: Floats, high: Floats, colour: str) -> Mark:
         """The area between two curves."""
         return Area([*self.path(xs, low), *self.path(xs[::-1], high[::-1])], colour)
 

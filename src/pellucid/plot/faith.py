@@ -85,7 +85,8 @@ def _randomized(measurement: Measurement) -> Picture:
     marks.append(
         Text(frame.x.end, frame.y.start + 36, "layers made random, one after the other", "muted", SMALL, "end")
     )
-    told = f"With every layer random the correlation is {figure(measurement.value, measurement.interval)} ({span(measurement.interval)}): {measurement.verdict}."
+    left = f"{figure(measurement.value, measurement.interval)} ({span(measurement.interval)})"
+    told = f"With every layer random the correlation is {left}: {measurement.verdict}."
     table = Table(("layers random up to", "rank correlation"), tuple(zip(names, rounded(values), strict=True)))
     return Picture(*SIZE, tuple(marks), "Randomization: does the explanation need the weights?", told, table)
 

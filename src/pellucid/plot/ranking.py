@@ -145,7 +145,9 @@ def importance(source: Any, *, top: int = 15, title: str = "What the model looks
     marks = _axis(scale, base, "mean |attribution|, in units of the score")
     for place, i in enumerate(order):
         marks += _bar(found, int(i), 24 + 26 * place, scale, width)
-    rows = tuple((found.names[i], *_figures(found, int(i)), figure(found.shares[i], percent=True)) for i in order)
+    rows = tuple(
+        (found.names[i], *_figures(found, int(i)), figure(float(found.shares[i]), percent=True)) for i in order
+    )
     return Picture(
         width,
         base + 44,

@@ -116,7 +116,8 @@ class Finding(Value):
         )
         return {
             "code": self.code, "severity": self.severity, "title": self.title, "evidence": self.evidence, "value": self.value,
-            "interval": ends, "unit": self.unit, "limits": self.limits, "next_step": self.next_step, "documentation": self.documentation,
+            "interval": ends, "unit": self.unit, "limits": self.limits, "next_step": self.next_step,
+            "documentation": self.documentation,
         }  # fmt: skip
 
 

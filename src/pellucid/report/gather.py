@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from pellucid.core.model import Model, to_array, wrap
 from pellucid.core.progress import Progress
 from pellucid.core.randomness import stream
 from pellucid.core.registry import entries
-from pellucid.errors import InvalidInput, NotApplicable, NotDifferentiable, UnsupportedLayer
+from pellucid.errors import InvalidInput, InvalidOption, NotApplicable, NotDifferentiable, UnsupportedLayer
 from pellucid.explain.base import Explanation, Method, explain
 from pellucid.measure.base import checked_labels, fingerprint, measure
 from pellucid.plot.ranking import Importance, summarise
@@ -78,10 +79,10 @@ def gather(model: Any, splits: tuple[Any, Any], asked: Mapping[str, Any], seed: 
     measures = (
         [entry.load()() for entry in entries("measure")] if asked["measures"] is None else list(asked["measures"])
     )
-    with Progress("auditing", len(measures) + 3, progress) as bar:
-        for measured in _measured(found, measures):
-            found.measurements += measured
-            bar.advance()
+    with Progress("auditing", 4, progress) as bar:
+        if measures:
+            _measure(found, measures)
+        bar.advance()
         _attempt(found, "explaining", lambda: _explain(found, asked["method"], asked["examples"]))
         bar.advance()
         _attempt(found, "verifying the explanation", lambda: _verify(found))
@@ -105,25 +106,34 @@ def _require_sound(model: Model, train: Dataset, test: Dataset) -> None:
 
 
 def _attempt(found: Gathered, doing: str, step: Callable[[], None]) -> None:
+    """Do one step; where it fails, note what was being done and why it could not be."""
+    said = doing[0].upper() + doing[1:]
     try:
         step()
+    except InvalidOption:
+        raise  # a mistake in what was asked, not in what was found
     except NotApplicable as reason:
-        found.failures.append((doing.capitalize(), str(reason)))
+        found.failures.append((said, str(reason)))
     except Exception as problem:  # one failing step is told in the report; the others still count
-        found.failures.append((doing.capitalize(), f"failed: {type(problem).__name__}: {problem}"))
+        found.failures.append((said, f"failed: {type(problem).__name__}: {problem}"))
 
 
-def _measured(found: Gathered, measures: Sequence[Any]) -> Any:
-    """The measurements one by one; a measure that fails is told."""
+def _measure(found: Gathered, measures: Sequence[Any]) -> None:
+    """All measures in one call, which runs the model once; where one of them fails, each on its own."""
+    data: dict[str, Any] = {"train": found.train, "test": found.test, "seed": found.seed, "progress": False}
+    try:
+        found.measurements = measure(found.model, measures, **data)
+        return
+    except InvalidOption:
+        raise
+    except Exception:  # which one it was, and why, is found below
+        found.measurements = ()
+
+    def one(item: Any) -> None:
+        found.measurements += measure(found.model, item, **data)
+
     for item in measures:
-        result: list[Measurement] = []
-        data = {"train": found.train, "test": found.test, "seed": found.seed, "progress": False}
-        _attempt(
-            found,
-            f"measuring {type(item).__name__}",
-            lambda item=item: result.extend(measure(found.model, item, **data)),
-        )
-        yield tuple(result)
+        _attempt(found, f"measuring {type(item).__name__}", partial(one, item))
 
 
 def _explain(found: Gathered, method: Any, examples: Any) -> None:

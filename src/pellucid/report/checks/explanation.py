@@ -28,7 +28,8 @@ def exactness(evidence: Evidence) -> Iterator[Finding]:
     if found.error is None:
         raise NotApplicable(f"{type(found.method).__name__} gives no estimate of its own error")
     done, worst = int(np.sum(found.converged)), float(np.max(found.error))
-    told = f"{count(done)} of {count(len(found))} explanations reached their tolerance; the largest estimated error of a map is {figure(worst, percent=True)}."
+    told = f"{count(done)} of {count(len(found))} explanations reached their tolerance; "
+    told += f"the largest estimated error of a map is {figure(worst, percent=True)}."
     severity, title, step = "good", "The explanations are computed exactly enough", "Nothing to do."
     if done < len(found):
         severity = "warning" if done < 0.9 * len(found) else "note"
@@ -47,7 +48,8 @@ def concentration(evidence: Evidence) -> Iterator[Finding]:
     if interval.low <= MOST:
         return
     share, name = float(found.shares[first]), found.names[first]
-    told = f"“{name}” holds {figure(share, interval, percent=True)} of all attribution ({span(interval, percent=True)}) over {found.examples} test rows."
+    held = f"{figure(share, interval, percent=True)} of all attribution (interval {span(interval, percent=True)})"
+    told = f"“{name}” holds {held} over {found.examples} test rows."
     yield Finding(
         "PL-EXP-002", "warning", f"The model rests on one input: “{name}”", told, share, interval, (MOST, "half"), "%",
         "One strong input can be right; it can also be a leak of the answer or a mark of where the row came from.",

@@ -33,7 +33,8 @@ def trust(evidence: Evidence) -> Iterator[Finding]:
     if verdict not in _SAID:
         yield Finding(
             "PL-TRU-001", "warning", "The explanations have not been verified", "No check of the explanations could be made.",
-            limits="An unverified explanation may be right or wrong.", next_step="See under what was left out why, and verify it.",
+            limits="An unverified explanation may be right or wrong.",
+            next_step="See under what was left out why, and verify it.",
         )  # fmt: skip
         return
     severity, title, step = _SAID[verdict]

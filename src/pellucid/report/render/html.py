@@ -76,17 +76,23 @@ def _raw(text: str) -> Any:
 def facts(audit: Any) -> list[Mapping[str, str]]:
     """What was audited, in a few words each."""
     s, versions = audit.subject, audit.provenance.versions
-    classes = s.get("classes") or ()
-    framework = versions.get("backend", "")
+    classes = tuple(s.get("classes") or ())
+    more = " …" if len(classes) > 4 else ""
+    explained = f"{count(audit.sampled)} rows; explanations {audit.trust}" if audit.sampled else ""
     found = [
         ("Model", s["model"], f"{count(s['parameters'])} trained numbers" if s.get("parameters") else "a callable"),
-        ("Task", f"{s['task']}", f"{len(classes)} classes: {', '.join(classes[:4])}{' …' if len(classes) > 4 else ''}" if classes else ""),
+        ("Task", s["task"], f"{len(classes)} classes: {', '.join(classes[:4])}{more}" if classes else ""),
         ("Input", s["inputs"], s["data"]),
         ("Rows", f"{count(s['test_rows'])} held out", f"{count(s['train_rows'])} for training"),
-        ("Explained by", _method(audit), f"{count(audit.sampled)} rows; explanations {audit.trust}" if audit.sampled else ""),
-        ("Made with", f"Pellucid {versions.get('pellucid', '')}", f"Keras {versions.get('keras', '')} on {framework}; seed {audit.provenance.seed}"),
-    ]  # fmt: skip
+        ("Explained by", _method(audit), explained),
+        ("Made with", f"Pellucid {versions.get('pellucid', '')}", _stack(audit)),
+    ]
     return [{"name": name, "value": value, "more": more} for name, value, more in found]
+
+
+def _stack(audit: Any) -> str:
+    versions = audit.provenance.versions
+    return f"Keras {versions.get('keras', '')} on {versions.get('backend', '')}; seed {audit.provenance.seed}"
 
 
 def _method(audit: Any) -> str:

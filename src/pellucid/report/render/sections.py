@@ -151,7 +151,8 @@ def explanations(audit: Any) -> Section:
         drawings += _drawn(plot.importance, audit.importance, wide=True, caption=_global(audit))
     for example in audit.examples:
         drawings += _example(audit, example)
-    lead = f"What the model responds to, by {type(audit.explanation.method).__name__}: first over {count(audit.sampled)} rows, then row by row."
+    method, rows = type(audit.explanation.method).__name__, count(audit.sampled)
+    lead = f"What the model responds to, by {method}: first over {rows} rows, then row by row."
     if not any(e.role == "confidently wrong" for e in audit.examples) and any(
         e.right is not None for e in audit.examples
     ):
@@ -174,8 +175,8 @@ def _example(audit: Any, example: Example) -> Iterator[Drawing]:
     sure = f", {sureness(example.probability)} sure" if example.probability is not None else ""
     verdict = {True: "right", False: f"wrong: it is {example.label}", None: f"true: {example.label}"}[example.right]
     yield from _drawn(
-        lambda: plot.attribution(audit.explanation, example.index), title=f"Says {example.predicted}{sure}", tag=example.role.capitalize(),
-        tag_more=f"{example.name} · {verdict}", caption=ROLES[example.role],
+        lambda: plot.attribution(audit.explanation, example.index), title=f"Says {example.predicted}{sure}",
+        tag=example.role.capitalize(), tag_more=f"{example.name} · {verdict}", caption=ROLES[example.role],
     )  # fmt: skip
 
 
@@ -211,7 +212,8 @@ def verification(audit: Any) -> Section:
     rows_checked = (
         f" Checked on {count(min(CHECKED, audit.sampled))} of the rows explained." if audit.verification else ""
     )
-    lead = f"An explanation earns trust: it must beat random rankings on the same model, and change when its weights do.{rows_checked}"
+    lead = "An explanation earns trust: it must beat random rankings on the same model, and change when its weights do."
+    lead += rows_checked
     return Section(
         "verification",
         "Are the explanations true?",
