@@ -40,7 +40,7 @@ def test_the_model_runs_once_on_each_split():
     model.scores(X[:1])
     rows.clear()
     found = pl.measure(model, [pl.Performance(), pl.Gap(), pl.CalibrationError()], train=(X, Y), test=(X, Y))
-    assert sum(rows) == 120
+    assert len(rows) == 2  # a backend may pad a ragged end
     assert [m.provenance.evaluations for m in found] == [60, 60, 0]
     assert found[0].provenance.method == pl.Performance()
     assert len(found[0].provenance.inputs) == 16

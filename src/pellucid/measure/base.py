@@ -213,8 +213,8 @@ def measure(
     """
     items = _checked(measures)
     seed = check_seed(seed)
-    splits = [None if d is None else as_dataset(d) for d in (train, test)]
-    context = Context(None if model is None else wrap(model), *splits, seed)
+    splits = tuple(None if d is None else as_dataset(d) for d in (train, test))
+    context = Context(None if model is None else wrap(model), splits[0], splits[1], seed)
     shared = Provenance(
         seed=seed, model="" if model is None else context.model.fingerprint(), inputs=fingerprint(*splits), versions=versions()
     )  # fmt: skip

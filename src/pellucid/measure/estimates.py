@@ -88,7 +88,8 @@ def rmse(y: Array, p: Floats, level: float, generator: np.random.Generator) -> E
     """Root of the mean of (prediction - label)^2; the root of that mean's bootstrap-t interval."""
     square = _mean((p - y) ** 2, level, generator)
     root = np.sqrt(square.value)
-    interval = Interval(*(float(np.sqrt(max(0.0, end))) for end in square.interval), level, square.interval.kind)
+    low, high = (float(np.sqrt(max(0.0, end))) for end in square.interval)
+    interval = Interval(low, high, level, square.interval.kind)
     return Estimate(float(root), interval, square.influence / (2 * root) if root else square.influence)
 
 
