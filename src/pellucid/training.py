@@ -112,7 +112,9 @@ def fit(
 def _allowed(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     own = {"x", "y", "callbacks", "verbose", "validation_data", "validation_split"} & set(settings)
     if own:
-        raise InvalidOption(f"fit: {', '.join(sorted(own))} cannot be set there; data and callbacks are given on their own")
+        raise InvalidOption(
+            f"fit: {', '.join(sorted(own))} cannot be set there; data and callbacks are given on their own"
+        )
     return settings
 
 

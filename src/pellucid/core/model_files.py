@@ -130,17 +130,26 @@ def _class_names(config: Any) -> Iterator[str]:
 
 
 def _loaded(path: Path, trust: bool) -> Any:
-    import keras
-
     try:
-        return keras.saving.load_model(path, safe_mode=not trust)
+        return _by_keras(path, trust, compile=True)
     except Exception as first:
         try:  # a loss or metric of the author's own is not needed to run the model
-            return keras.saving.load_model(path, safe_mode=not trust, compile=False)
+            return _by_keras(path, trust, compile=False)
         except Exception:
             if "safe_mode" in str(first) or "unsafe" in str(first).lower():
                 raise UnsafeModel(f"{path}: refused by Keras in safe mode: {first}; {_ALLOW}") from None
+            told = str(first).strip().splitlines()[0] if str(first).strip() else type(first).__name__
             raise UnreadableFile(
-                f"{path}: Keras cannot load it: {str(first).strip().splitlines()[0]}; where the model uses classes of its "
-                "own, register them (keras.saving.register_keras_serializable) or pass the loaded model from Python"
+                f"{path}: Keras cannot load it: {told}; where the model uses classes of its own, register them "
+                "(keras.saving.register_keras_serializable) or pass the loaded model from Python"
             ) from first
+
+
+def _by_keras(path: Path, trust: bool, *, compile: bool) -> Any:
+    import warnings
+
+    import keras
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras's own, about NumPy and about optimizers that were never used
+        return keras.saving.load_model(path, safe_mode=not trust, compile=compile)
