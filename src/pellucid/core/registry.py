@@ -67,9 +67,14 @@ def find(name: str) -> Entry:
 
 
 def import_all() -> None:
-    """Import every registered class, so that saved records of any of them can be read."""
-    for entry in ENTRIES:
-        entry.load()
+    """Import every class that a saved record may hold: methods, results and what is in them."""
+    import pkgutil
+
+    import pellucid
+
+    for module in pkgutil.walk_packages(pellucid.__path__, "pellucid."):
+        if not module.name.startswith(("pellucid._backend", "pellucid.cli")):
+            importlib.import_module(module.name)
 
 
 def unknown(what: str, name: str, names: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -103,8 +103,11 @@ def _dataset(
         if found is None:
             raise UnknownName(f"{path}: {unknown('array', choice.groups, archive)}")
         groups = archive[found]
-    text = {name: archive[name].astype(str) for name in ("class_names", "feature_names") if name in archive}
-    return Dataset(x, y, kind=kind, groups=groups, ids=np.arange(len(x)), **text)
+    text: dict[str, Any] = {n: archive[n].astype(str) for n in ("class_names", "feature_names") if n in archive}
+    ids = np.arange(len(x))
+    if tuple(parts) != ("",):  # row 3 of one array is not row 3 of another
+        ids = np.char.add(f"{path.stem}/{inputs} ", ids.astype(str))
+    return Dataset(x, y, kind=kind, groups=groups, ids=ids, **text)
 
 
 def _inputs(path: Path, name: str, x: Array, kind: str | None, notes: list[str]) -> tuple[Array, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -159,11 +160,14 @@ class _Reading:
         else:
             other = table.take(out)
         name = self.path.name.removesuffix(".gz").rsplit(".", 1)[0]
-        parts = [
-            self._dataset(encoder, part, f"{name} ({word})")
-            for part, word in ((table.take(kept), "train"), (other, "test"))
-        ]
-        return Splits(*parts, name, encoder, tuple(self.notes))
+        tables = ((table.take(kept), "train"), (other, "test"))
+        parts = [self._dataset(encoder, part, f"{name} ({word})") for part, word in tables]
+        if out is None and self.ids is None:  # row 3 of one file is not row 3 of another
+            parts = [
+                dataclasses.replace(part, ids=np.char.add(f"{source.source} ", part.ids.astype(str)))
+                for part, source in zip(parts, (table, other), strict=True)
+            ]
+        return Splits(parts[0], parts[1], name, encoder, tuple(self.notes))
 
     def _target(self, table: Table) -> str:
         names = table.names
