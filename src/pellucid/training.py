@@ -196,7 +196,7 @@ class DefaultModel(Value):
             keras.optimizers.Adam(self.rate),
             loss=self._loss,
             metrics=["accuracy"] if self.outputs else None,
-            jit_compile=keras.backend.backend() == "jax",  # elsewhere compiling takes longer than training so little
+            jit_compile=keras.backend.backend() == "jax",  # type: ignore[arg-type]  # elsewhere compiling takes longer than training so little
         )
         return net
 
@@ -347,7 +347,8 @@ def _validation() -> type:
             self._data, self._y = data, y
 
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            found = self.model.evaluate(self._data.x, self._y, batch_size=1024, verbose=0, return_dict=True)
+            model: Any = self.model
+            found = model.evaluate(self._data.x, self._y, batch_size=1024, verbose=0, return_dict=True)
             if logs is not None:
                 logs.update({f"val_{name}": value for name, value in found.items()})
 

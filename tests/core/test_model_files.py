@@ -61,7 +61,7 @@ def test_code_runs_only_where_the_owner_allows_it(tmp_path):
     path = tmp_path / "lambda.keras"
     net = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x * 2, output_shape=(2,))])
     net.save(path)
-    with pytest.raises(UnsafeModel, match="Lambda.*trust=True.*--trust-model"):
+    with pytest.raises(UnsafeModel, match=r"Lambda.*trust=True.*--trust-model"):
         load_model(path)
     assert load_model(path, trust=True).predict(np.ones((1, 2)), verbose=0).tolist() == [[2, 2]]
 

@@ -44,7 +44,7 @@ def test_unknown_names_and_files(tmp_path):
     with pytest.raises(UnknownName, match="did you mean 'breast-cancer'"):
         pl.data.load("breast_cancer")
     (tmp_path / "patients.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UnreadableFile, match="did you mean 'patients.csv'"):
+    with pytest.raises(UnreadableFile, match=r"did you mean 'patients.csv'"):
         pl.data.load(tmp_path / "patient.csv", target="b")
     with pytest.raises(UnreadableFile, match="is a folder"):
         pl.data.load(tmp_path)
@@ -86,7 +86,7 @@ def test_bad_npz_is_told(tmp_path):
     with pytest.raises(UnreadableFile, match=r"\(0, 1\) is nan"):
         pl.data.load(path)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UnreadableFile, match="cut short|not a readable"):
+    with pytest.raises(UnreadableFile, match=r"cut short|not a readable"):
         pl.data.load(path)
 
 

@@ -277,5 +277,5 @@ def test_divergence_is_told():
 
 
 def test_dropout_on_own_code_is_refused():
-    with pytest.raises(NotApplicable, match="keras.layers.Dropout there"):
+    with pytest.raises(NotApplicable, match=r"keras.layers.Dropout there"):
         improve(build_own, pl.Dropout(0.2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def _breast_cancer(test: float, seed: int) -> Splits:
     import polars
     from sklearn.datasets import load_breast_cancer
 
-    found = load_breast_cancer()
+    found: Any = load_breast_cancer()
     classes = tuple(map(str, found.target_names))
     frame = polars.DataFrame(found.data, schema=list(map(str, found.feature_names)))
     table = Table(frame, np.arange(1, len(frame) + 1), "breast-cancer")
@@ -47,7 +47,7 @@ def _breast_cancer(test: float, seed: int) -> Splits:
 def _digits(test: float, seed: int) -> Splits:
     from sklearn.datasets import load_digits
 
-    found = load_digits()
+    found: Any = load_digits()
     images = (found.images[..., None] / 16).astype(np.float32)
     kept, held = holdout(found.target, test, seed=seed)
 

@@ -76,7 +76,7 @@ class L2(_Penalty):
         """`strength` times the sum of squares."""
         from keras import ops
 
-        return self.strength * ops.sum(ops.square(value))
+        return ops.sum(ops.square(value)) * self.strength  # type: ignore[operator]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ class L1(_Penalty):
         """`strength` times the sum of absolute values."""
         from keras import ops
 
-        return self.strength * ops.sum(ops.abs(value))
+        return ops.sum(ops.abs(value)) * self.strength  # type: ignore[operator]
 
 
 class Ledger:

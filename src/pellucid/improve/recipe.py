@@ -194,7 +194,7 @@ def _log_class() -> type:
             row: dict[str, Any] = {"penalty": penalty, "running": dict(logs or {})}
             for before, data in self._parts.items():
                 with self._ledger.waived():
-                    found = self.model.evaluate(
+                    found = self.model.evaluate(  # type: ignore[union-attr]
                         data.x, training.labels(self.model, data), batch_size=1024, verbose=0, return_dict=True
                     )
                 data_loss = float(found.pop("loss"))
