@@ -1,0 +1,1 @@
+"""One file a library: how its own users would call it, from the same arrays."""

@@ -1,0 +1,131 @@
+"""Who runs what: each contender as it comes, and tuned as well as its options allow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cases import EXAMPLES, Prepared
+from benchmarks.process import Worker
+
+SAMPLES = 64
+"""Draws of SmoothGrad, for everybody."""
+
+TARGET = 0.02
+"""The relative L2 error of a map that IntegratedGradients is compared at, on 95 % of the examples."""
+
+STEPS = (3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 40, 50)
+PASSES = {"integrated_gradients": "gradients", "smooth_grad": "gradients", "occlusion": "forwards"}
+CHUNKS = {
+    ("captum", "integrated_gradients"): (3200, 1600, 1024, 512, 256, 128, 64, 16),
+    ("captum", "smooth_grad"): (64, 16, 8, 4, 2, 1),
+    ("captum", "occlusion"): (64, 16, 4, 1),
+    ("xplique", "integrated_gradients"): (3200, 1024, 512, 256, 128, 64, 32),
+    ("xplique", "smooth_grad"): (4096, 1024, 512, 256, 128, 64),
+    ("xplique", "occlusion"): (64, 32, 16),
+    ("floor", "gradients"): (2048, 1024, 512, 256, 128, 64, 32),
+    ("floor", "forwards"): (4096, 2048, 1024, 512, 256, 128, 64),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a contender and the options it is called with."""
+
+    label: str
+    contender: str
+    method: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    evaluations: int | None = None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A case and the workers that hold it."""
+
+    case: Prepared
+    workers: Mapping[str, Worker]
+
+    def seconds(self, row: Row, count: int = EXAMPLES) -> float:
+        """Seconds of one run."""
+        return self.workers[row.contender].run(row.method, count, dict(row.options))["seconds"]
+
+    def map_of(self, row: Row) -> tuple[np.ndarray, int | None]:
+        """The map that a row gives, and what it cost where that is counted."""
+        worker = self.workers[row.contender]
+        path = worker.folder / "map.npy"
+        reply = worker.run(row.method, EXAMPLES, dict(row.options), path)
+        return np.load(path), reply["evaluations"]
+
+    def errors(self, row: Row) -> np.ndarray | None:
+        """Relative L2 error of each example's map (B,) against the reference; None where there is none."""
+        reference = {"integrated_gradients": self.case.reference, "smooth_grad": self.case.smooth}.get(row.method)
+        if reference is None or row.contender == "floor":
+            return None
+        away = (self.map_of(row)[0] - reference).reshape(len(reference), -1)
+        return np.linalg.norm(away, axis=1) / np.linalg.norm(reference.reshape(len(reference), -1), axis=1)
+
+
+def fastest(bench: Bench, contender: str, method: str, chunks: Sequence[int], options: Mapping[str, Any]) -> int:
+    """The chunk size at which a call is fastest: the least of three timed runs each, after one that warms up."""
+    best: dict[int, float] = {}
+    for chunk in chunks:  # the largest first: once it is far from the best, smaller ones only lose more to their number
+        row = Row("", contender, method, {**options, "chunk": chunk})
+        first, second = bench.seconds(row), bench.seconds(row)
+        best[chunk] = second
+        if second > 2.5 * min(best.values()):
+            break
+        best[chunk] = min(first, second, bench.seconds(row), bench.seconds(row))
+    return min(best, key=best.__getitem__)
+
+
+def fewest_steps(bench: Bench, contender: str, chunk: int) -> int:
+    """The smallest number of steps that the reference shows to be enough: something a user could not know."""
+    for steps in STEPS:
+        row = Row("", contender, "integrated_gradients", {"steps": steps, "chunk": chunk})
+        errors = bench.errors(row)
+        if errors is not None and np.mean(errors <= TARGET) >= 0.95:
+            return steps
+    return STEPS[-1]
+
+
+def rows(bench: Bench, method: str) -> list[Row]:
+    """Every line of one method's table, ours first and the floor right after it."""
+    fixed = {"samples": SAMPLES} if method == "smooth_grad" else {}
+    ours = Row("Pellucid, TensorFlow", "pellucid on tensorflow", method, fixed)
+    found = [ours, floor(bench, ours)]
+    found += [
+        Row(f"Pellucid, {title}", f"pellucid on {name}", method, fixed)
+        for name, title in (("jax", "JAX"), ("torch", "PyTorch"))
+        if f"pellucid on {name}" in bench.workers
+    ]
+    for peer in ("captum", "xplique"):
+        if peer in bench.workers and not (bench.case.case.tokens and method == "smooth_grad"):
+            found += peer_rows(bench, peer, method, fixed)
+    return found
+
+
+def floor(bench: Bench, ours: Row, count: int = EXAMPLES) -> Row:
+    """The bare passes that our method needed."""
+    worker = bench.workers[ours.contender]
+    needed = worker.run(ours.method, count, dict(ours.options))["evaluations"]
+    passes = PASSES[ours.method]
+    sizes = [c for c in CHUNKS["floor", passes] if c <= needed] or [needed]
+    chunk = fastest(bench, "floor", passes, sizes, {"rows": needed})
+    return Row("bare TensorFlow passes", "floor", passes, {"rows": needed, "chunk": chunk}, needed)
+
+
+def peer_rows(bench: Bench, peer: str, method: str, fixed: Mapping[str, Any]) -> list[Row]:
+    """A peer as it comes; at its best chunk; and, for IntegratedGradients, with the fewest steps as well."""
+    chunks = CHUNKS[peer, method]
+    chunk = fastest(bench, peer, method, chunks, fixed)
+    made: Callable[..., Row] = lambda label, **options: Row(f"{peer}, {label}", peer, method, {**fixed, **options})  # noqa: E731
+    found = [made("as it comes"), made("best chunk", chunk=chunk)]
+    if method == "integrated_gradients":
+        steps = fewest_steps(bench, peer, chunk)
+        chunk = fastest(bench, peer, method, chunks, {"steps": steps})
+        found.append(made(f"{steps} steps, best chunk", steps=steps, chunk=chunk))
+    return found
