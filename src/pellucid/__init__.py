@@ -48,7 +48,7 @@ _HOMES = {
 }  # fmt: skip
 _MODULES = ("data", "plot", "testing")
 
-__all__ = ["errors", *sorted(_HOMES), *_MODULES]  # noqa: PLE0604
+__all__ = ["errors", *sorted(_HOMES), *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

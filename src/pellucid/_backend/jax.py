@@ -39,9 +39,7 @@ def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
     return run
 
 
-def gradient(
-    function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor]
-) -> tuple[Any, list[Tensor]]:
+def gradient(function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor]) -> tuple[Any, list[Tensor]]:
     """See `contract.Backend.gradient`."""
     every = tuple(range(len(inputs)))
     (_, extra), grads = jax.value_and_grad(function, argnums=every, has_aux=True)(*inputs)
@@ -76,9 +74,7 @@ def parameter_gradient(
     return float(value), _arrays(grads)
 
 
-def example_gradients(
-    losses: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
-) -> list[Array]:
+def example_gradients(losses: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]) -> list[Array]:
     """See `contract.Backend.example_gradients`; one backward pass vectorized over examples."""
     function = _of_values(losses, variables)
 

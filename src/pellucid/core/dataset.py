@@ -75,7 +75,9 @@ class Dataset(Value):
         if not len(self):
             raise InvalidInput("the dataset is empty: expected at least one example")
         if self.y is not None and self.y.ndim != 1:
-            raise InvalidInput(f"y: expected labels of shape (B,), got {self.y.shape}; give class numbers, not one-hot rows")
+            raise InvalidInput(
+                f"y: expected labels of shape (B,), got {self.y.shape}; give class numbers, not one-hot rows"
+            )
         width = None if isinstance(self.x, dict) else self.x.shape[-1] if self.x.ndim > 1 else None
         for name in ("feature_names", "columns"):
             names = getattr(self, name)
@@ -87,7 +89,7 @@ class Dataset(Value):
 
     @property
     def task(self) -> str:
-        """"classification" if labels are whole numbers (or text) with at most a third as many values as examples."""
+        """ "classification" if labels are whole numbers (or text) with at most a third as many values as examples."""
         if self.y is None:
             return "unknown"
         if self.class_names is not None or self.y.dtype.kind in "biuUSO":

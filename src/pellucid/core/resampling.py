@@ -108,9 +108,7 @@ def bootstrap(
 # -- combining intervals -----------------------------------------------------------------------------------------
 
 
-def difference(
-    first: tuple[float, Interval], second: tuple[float, Interval], correlation: float = 0.0
-) -> Interval:
+def difference(first: tuple[float, Interval], second: tuple[float, Interval], correlation: float = 0.0) -> Interval:
     """The interval of `first - second`, each given as its value and its own interval.
 
     With l, u the ends of each: low = d - sqrt((v1 - l1)^2 - 2 r (v1 - l1)(u2 - v2) + (u2 - v2)^2), high likewise. For
@@ -174,9 +172,7 @@ def counts(
         yield found
 
 
-def studentized(
-    values: Array, generator: np.random.Generator, level: float = 0.95, resamples: int = 1000
-) -> Interval:
+def studentized(values: Array, generator: np.random.Generator, level: float = 0.95, resamples: int = 1000) -> Interval:
     """The bootstrap-t interval of a mean: right for skewed values (losses), where Student's is too short on one side.
 
     Source: see `bootstrap_t`.

@@ -111,12 +111,14 @@ def _classes(target: Any, scores: Array, labels: Array | None, binary: bool) -> 
         if target == "predicted":
             return (scores[:, 0] > 0).astype(int) if binary else scores.argmax(1)
         if target != "label":
-            raise InvalidInput(f'target: expected a class index, "predicted", "label", a Margin or a callable, got {target!r}')
+            raise InvalidInput(
+                f'target: expected a class index, "predicted", "label", a Margin or a callable, got {target!r}'
+            )
         if labels is None:
             raise InvalidInput('target: "label" needs labels; give the examples as pl.Dataset(x, y)')
         target = labels
     found = np.asarray(target)
-    if found.ndim > 1 or found.dtype.kind not in "iu" and not _whole(found):
+    if found.ndim > 1 or (found.dtype.kind not in "iu" and not _whole(found)):
         raise InvalidInput(f"target: expected whole class numbers, got {target!r}")
     found = np.broadcast_to(found.astype(int), (count,)) if found.ndim == 0 else found.astype(int)
     if len(found) != count:
@@ -124,7 +126,9 @@ def _classes(target: Any, scores: Array, labels: Array | None, binary: bool) -> 
     classes = 2 if binary else outputs
     wrong = found[(found < 0) | (found >= classes)]
     if len(wrong):
-        raise InvalidInput(f"target: class {wrong[0]} does not exist; the model has {classes}, numbered 0 to {classes - 1}")
+        raise InvalidInput(
+            f"target: class {wrong[0]} does not exist; the model has {classes}, numbered 0 to {classes - 1}"
+        )
     return found
 
 

@@ -52,7 +52,10 @@ class Moments:
         n = self.count[index]
         with np.errstate(divide="ignore"):
             factor = np.where(n > 1, 1.0 / (n * np.maximum(n - 1, 1)), np.inf)
-        return tuple(np.sqrt(s[index] * per_example(factor, s)) if (n > 1).all() else np.full_like(s[index], np.inf) for s in self._square)
+        return tuple(
+            np.sqrt(s[index] * per_example(factor, s)) if (n > 1).all() else np.full_like(s[index], np.inf)
+            for s in self._square
+        )
 
     def attribution(self, evaluations: Array, tolerance: float, **more: object) -> Attribution:
         """The maps with their uncertainty."""

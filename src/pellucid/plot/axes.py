@@ -56,7 +56,8 @@ def limits(values: Iterable[float], *, include: Sequence[float] = (), pad: float
     finite = [float(v) for v in (*values, *include) if math.isfinite(v)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     air = (high - low) * pad or max(abs(high) * 0.1, 0.05)
-    return (low if low in include else low - air), (high if high in include else high + air)
+    fixed = include if high > low else ()
+    return (low if low in fixed else low - air), (high if high in fixed else high + air)
 
 
 @dataclass(frozen=True)

@@ -144,11 +144,15 @@ def _case(model: Model, e: Explanation, seed: int, progress: bool | None) -> Cas
         raise InvalidInput(f"verify: expected an Explanation, got {type(e).__name__}")
     inputs = model.prepare(e.inputs)
     if (own := model.fingerprint()) != e.provenance.model:
-        raise InvalidInput(f"the explanation is of another model: it was made for {e.provenance.model}, this one is {own}")
+        raise InvalidInput(
+            f"the explanation is of another model: it was made for {e.provenance.model}, this one is {own}"
+        )
     maps = tuple(e.values[n] for n in model.names) if model.names else (e.values,)
     target = Resolved(np.asarray(e.selector), np.asarray(e.classes))
     if not np.any(target.selector):
-        raise InvalidInput("the explanation's target is a callable, which a record does not keep; explain a class or a Margin")
+        raise InvalidInput(
+            "the explanation's target is a callable, which a record does not keep; explain a class or a Margin"
+        )
     question = Question(model, inputs, target, np.asarray(e.output), seed, e.kind, e.columns, progress=progress)
     return Case(question, e, maps)
 

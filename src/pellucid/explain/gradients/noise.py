@@ -114,7 +114,9 @@ def _scales(noise: Any, entries: Sequence[Floats]) -> list[Floats]:
         return [np.broadcast_to(array, e.shape) for e in entries]
     except ValueError:
         shapes = ", ".join(str(e.shape[1:]) for e in entries)
-        raise InvalidOption(f"SmoothGrad.noise: an array of shape {array.shape} does not fit an example {shapes}") from None
+        raise InvalidOption(
+            f"SmoothGrad.noise: an array of shape {array.shape} does not fit an example {shapes}"
+        ) from None
 
 
 def _noise(seed: int, draws: range, entry: int, scale: Floats) -> Floats:

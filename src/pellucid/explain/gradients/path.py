@@ -112,7 +112,9 @@ class IntegratedGradients(Method):
         return values, error, spent
 
 
-def _round(question: Question, starts: Sequence[Array], levels: Sequence[int], number: int) -> tuple[tuple[Floats, ...], Floats]:
+def _round(
+    question: Question, starts: Sequence[Array], levels: Sequence[int], number: int
+) -> tuple[tuple[Floats, ...], Floats]:
     """Sums over the new points of a level for the level before, this one and those that follow; and the jumps.
 
     Weights of a point differ from rule to rule, so each gradient is added to the sums of all rules still to come.

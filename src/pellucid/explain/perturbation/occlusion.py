@@ -67,9 +67,7 @@ class Occlusion(Method):
         mean = (falls.astype(np.float64) @ hide) / np.maximum(hide.sum(0), 1)
         cost = np.full(len(q), len(hide))
         values = tuple(mean[:, a].astype(np.float32) for a in cells.assignment)
-        return Attribution(
-            values, cost, np.ones(len(q), bool), baseline=fill, baseline_output=q.score_of(fill)
-        )
+        return Attribution(values, cost, np.ones(len(q), bool), baseline=fill, baseline_output=q.score_of(fill))
 
     def _windows(self, question: Question, cells: Players) -> list[Array]:
         """Which cells each window hides (M, G), input by input."""
@@ -103,7 +101,9 @@ def _each_axis(name: str, given: Any, default: Sequence[int]) -> list[int]:
 def _sliding(grid: Array, window: Sequence[int], stride: Sequence[int], count: int) -> Array:
     """Masks (M, G) of a window at every step; the last step reaches the end."""
     if any(s > w for s, w in zip(stride, window, strict=True)):
-        raise InvalidOption(f"Occlusion.stride: {tuple(stride)} is wider than the window {tuple(window)}: entries would be left out")
+        raise InvalidOption(
+            f"Occlusion.stride: {tuple(stride)} is wider than the window {tuple(window)}: entries would be left out"
+        )
     starts = [_starts(n, w, s) for n, w, s in zip(grid.shape, window, stride, strict=True)]
     hide = np.zeros((int(np.prod([len(s) for s in starts])), count), dtype=bool)
     for mask, corner in zip(hide, product(*starts), strict=True):
@@ -115,4 +115,3 @@ def _sliding(grid: Array, window: Sequence[int], stride: Sequence[int], count: i
 def _starts(length: int, window: int, stride: int) -> list[int]:
     last = max(0, length - window)
     return sorted({*range(0, last, stride), last})
-
