@@ -56,7 +56,8 @@ def span(interval: Interval | None, *, percent: bool = False, unit: str = "%") -
     if interval is None:
         return ""
     scale = 100.0 if percent else 1.0
-    places = _digits(max(abs(interval.low), abs(interval.high)), interval, scale)
+    finite = [abs(end) for end in interval if math.isfinite(end)]
+    places = _digits(max(finite, default=0.0), interval, scale)
     low, high = (_fixed(end * scale, places) if math.isfinite(end) else figure(end) for end in interval)
     return f"{low}{SPACE}to{SPACE}{high}" + (f"{THIN}{unit}" if percent else "")
 
@@ -90,16 +91,16 @@ def plain(value: Any) -> str:
 def _digits(value: float, interval: Interval | None, scale: float) -> int:
     """Decimals of `value * scale`: by the interval where it has a finite width, else three significant digits.
 
-    An end of the interval that would be rounded onto zero keeps up to two digits more: on which side of zero an
+    An end of the interval that would be rounded onto zero keeps one digit more: on which side of zero an
     interval ends is often the whole point.
     """
     half = interval.width / 2 * scale if interval is not None else 0.0
     if interval is None or not 0 < half < math.inf:
-        magnitude = abs(value) * scale
+        magnitude = abs(value) * scale if math.isfinite(value) else 1.0
         return 1 if magnitude == 0 else min(8, 2 - math.floor(math.log10(magnitude)))
     places = decimals(half)
     hides = lambda n: any(end != 0 and round(end * scale, n) == 0 for end in interval)  # noqa: E731
-    more = next((k for k in (0, 1, 2) if not hides(places + k)), 0)
+    more = next((k for k in (0, 1) if not hides(places + k)), 0)
     return min(6, places + more)
 
 

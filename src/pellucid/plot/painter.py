@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 from pellucid.plot import theme as themes
-from pellucid.plot.scene import Area, Box, Dot, Line, Picture, Raster, Text
+from pellucid.plot.scene import Area, Box, Dot, Line, Picture, Raster, Text, legible
 
 _ANCHORS = {"start": "left", "middle": "center", "end": "right"}
 
@@ -31,7 +32,9 @@ def paint(picture: Picture, theme: str, scale: float) -> bytes:
         for order, mark in enumerate(picture.marks):
             _PAINTERS[type(mark)](axes, mark, lambda meaning: themes.colour(meaning, theme), order + 1)
         out = io.BytesIO()
-        figure.savefig(out, format="png", facecolor=figure.get_facecolor())
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # a letter no font here has is drawn as a box
+            figure.savefig(out, format="png", facecolor=figure.get_facecolor())
     return out.getvalue()
 
 
@@ -67,7 +70,7 @@ def _dot(axes: Any, mark: Dot, colour: Any, order: int) -> None:
 def _text(axes: Any, mark: Text, colour: Any, order: int) -> None:
     weight = "bold" if mark.bold else "normal"
     look = {"color": colour(mark.colour), "fontsize": mark.size * 0.72, "weight": weight, "zorder": order}
-    axes.text(mark.x, mark.y, mark.text, ha=_ANCHORS[mark.anchor], va="baseline", parse_math=False, **look)
+    axes.text(mark.x, mark.y, legible(mark.text), ha=_ANCHORS[mark.anchor], va="baseline", parse_math=False, **look)
 
 
 def _raster(axes: Any, mark: Raster, colour: Any, order: int) -> None:

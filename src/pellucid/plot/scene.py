@@ -169,7 +169,12 @@ class Picture:
 
 def escape(text: Any) -> str:
     """Text made safe for HTML and SVG, in content and in attributes; characters XML forbids become U+FFFD."""
-    return html.escape(_FORBIDDEN.sub("�", str(text)), quote=True)
+    return html.escape(legible(text), quote=True)
+
+
+def legible(text: Any) -> str:
+    """Text with the characters that XML forbids replaced by U+FFFD."""
+    return _FORBIDDEN.sub("\ufffd", str(text))
 
 
 def shorten(text: Any, width: float, size: float = themes.NORMAL) -> str:

@@ -26,7 +26,7 @@ COLOURS = {
     "rule": Shade("#dedbd3", "#343a40", "bright_black"),
     "accent": Shade("#0e6973", "#62c3cc", "cyan"),
     "for": Shade("#2a6fb5", "#6aaef0", "blue"),
-    "against": Shade("#b85c00", "#f0993e", "yellow"),
+    "against": Shade("#ad5700", "#f0993e", "yellow"),
     "reference": Shade("#727a82", "#8b949c", "bright_black"),
     "critical": Shade("#a8201a", "#ff8f86", "red"),
     "warning": Shade("#7d5700", "#e6bd57", "yellow"),

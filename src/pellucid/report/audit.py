@@ -87,6 +87,12 @@ class Audit(Record):
 
         return page(self)
 
+    def markdown(self) -> str:
+        """The verdict and the findings as Markdown, for a comment on a change."""
+        from pellucid.report.render.plain import markdown
+
+        return markdown(self)
+
     def save(self, folder: str | Path) -> Path:
         """Write `index.html`, `audit.json` and the record (`record.json`, `arrays.npz`) to a folder.
 

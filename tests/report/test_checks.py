@@ -1,0 +1,174 @@
+"""Each check calls things by the right name on both sides of its thresholds."""
+
+import numpy as np
+import pytest
+
+from pellucid.core.resampling import Interval
+from pellucid.errors import NotApplicable
+from pellucid.plot.ranking import Importance
+from pellucid.report.checks import CHECKS
+from pellucid.report.checks.base import Evidence, run
+from pellucid.report.checks.calibration import calibration
+from pellucid.report.checks.explanation import concentration, exactness
+from pellucid.report.checks.generalization import generalization
+from pellucid.report.checks.leakage import leakage
+from pellucid.report.checks.openness import openness
+from pellucid.report.checks.performance import performance
+from pellucid.report.checks.robustness import robustness
+from pellucid.report.checks.selective import selective
+from pellucid.report.checks.trust import trust
+
+
+def one(check, *measurements, **more):
+    findings = list(check(Evidence(measurements=measurements, **more)))
+    assert findings
+    return findings[0]
+
+
+@pytest.mark.parametrize(
+    "ends, severity, words",
+    [
+        ((0.85, 0.95), "good", "right on"),
+        ((0.55, 0.7), "warning", "not shown to beat"),
+        ((0.3, 0.5), "critical", "worse than always"),
+    ],
+)
+def test_performance_is_judged_against_the_commonest_class(measured, ends, severity, words):
+    found = one(performance, measured("performance.accuracy", sum(ends) / 2, ends), commonest=("benign", 0.6))
+    assert found.severity == severity
+    assert words in found.title
+    assert found.reference == (0.6, "commonest class")
+    assert "60.0\u202f%" in found.evidence
+
+
+def test_rare_classes_that_do_worse_are_pointed_out(measured):
+    balanced = {"value": 0.7, "interval": Interval(0.6, 0.8)}
+    made = measured("performance.accuracy", 0.9, (0.85, 0.95), balanced_accuracy=balanced)
+    codes = [f.code for f in performance(Evidence((made,), commonest=("no", 0.8)))]
+    assert codes == ["PL-PER-001", "PL-PER-002"]
+    near = measured("performance.accuracy", 0.9, (0.85, 0.95), balanced_accuracy={**balanced, "value": 0.88})
+    assert len(list(performance(Evidence((near,), commonest=("no", 0.8))))) == 1
+
+
+def test_a_regression_no_better_than_the_mean(measured):
+    assert one(performance, measured("performance.r2", 0.1, (-0.1, 0.3))).severity == "warning"
+    assert one(performance, measured("performance.r2", 0.6, (0.5, 0.7))).severity == "note"
+
+
+@pytest.mark.parametrize(
+    "verdict, low, severity",
+    [
+        ("generalizes", -0.01, "good"), ("overfits", 0.01, "warning"), ("overfits", 0.11, "critical"),
+        ("held-out is better", -0.2, "warning"), ("no gap found", -0.05, "note"),
+    ],
+)  # fmt: skip
+def test_the_gap(measured, verdict, low, severity):
+    found = one(generalization, measured("gap.accuracy", low + 0.02, (low, low + 0.05), verdict))
+    assert (found.severity, found.unit) == (severity, "points")
+    assert one(generalization, measured("gap.log_loss", 5.0, (4.0, 6.0), "overfits")).severity == "warning"
+
+
+@pytest.mark.parametrize(
+    "verdict, ends, severity",
+    [
+        ("calibrated", (0.0, 0.05), "good"), ("calibrated", (0.0, 0.2), "note"), ("over-confident", (0.03, 0.08), "warning"),
+        ("over-confident", (0.16, 0.3), "critical"), ("miscalibrated", (0.005, 0.015), "good"),
+        ("under-confident", (0.03, 0.1), "note"),
+    ],
+)  # fmt: skip
+def test_calibration(measured, verdict, ends, severity):
+    assert one(calibration, measured("calibration_error", sum(ends) / 2, ends, verdict)).severity == severity
+
+
+@pytest.mark.parametrize(
+    "verdict, severity",
+    [
+        ("better than random", "good"),
+        ("no better than random", "warning"),
+        ("worse than random", "critical"),
+        ("no errors", "note"),
+    ],
+)
+def test_confidence_that_warns(measured, verdict, severity):
+    found = one(selective, measured("selective_risk", 0.02, (0.01, 0.05), verdict, random=0.08))
+    assert (found.severity, found.reference) == (severity, (0.08, "random order"))
+
+
+@pytest.mark.parametrize(
+    "verdict, low, severity",
+    [("robust", 0.0, "good"), ("fragile", 0.1, "warning"), ("fragile", 0.26, "critical"), ("undecided", 0.0, "note")],
+)
+def test_robustness(measured, verdict, low, severity):
+    assert one(robustness, measured("corruption_robustness", low, (low, low + 0.1), verdict)).severity == severity
+
+
+@pytest.mark.parametrize(
+    "verdict, share, severity",
+    [
+        ("no leak found", 0.0, "good"),
+        ("leaks", 0.01, "warning"),
+        ("leaks", 0.05, "critical"),
+        ("leaks", 0.0, "warning"),
+    ],
+)
+def test_leakage(measured, verdict, share, severity):
+    found = one(leakage, measured("leakage", share, (0.0, share + 0.02), verdict))
+    assert found.severity == severity
+    assert ("Groups" in found.title) == (verdict == "leaks" and share == 0)
+
+
+def explanation(done, error):
+    from pellucid.explain.base import Explanation
+
+    ones = np.ones(len(done))
+    values = np.ones((len(done), 3))
+    return Explanation(
+        values, values, ones, ones, np.array(done), ones, values, error=None if error is None else np.array(error)
+    )
+
+
+def test_explanations_that_did_not_converge():
+    assert one(exactness, explanation=explanation([True] * 20, [0.01] * 20)).severity == "good"
+    assert one(exactness, explanation=explanation([True] * 19 + [False], [0.01] * 20)).severity == "note"
+    assert one(exactness, explanation=explanation([True, False], [0.01, 0.4])).severity == "warning"
+    with pytest.raises(NotApplicable, match="no estimate of its own error"):
+        list(exactness(Evidence(explanation=explanation([True], None))))
+
+
+@pytest.mark.parametrize("low, told", [(0.51, True), (0.5, False)])
+def test_resting_on_one_input(low, told):
+    shares = np.array([0.7, 0.2, 0.1])
+    low_high = np.array([low, 0.1, 0.05]), shares + 0.1
+    found = Importance(("a", "b", "c"), shares, *low_high, shares, *low_high, examples=50)
+    findings = list(concentration(Evidence(importance=found)))
+    assert [f.code for f in findings] == ["PL-EXP-002"] * told
+
+
+@pytest.mark.parametrize(
+    "verdict, severity",
+    [("trusted", "good"), ("doubtful", "warning"), ("refuted", "critical"), ("unverified", "warning")],
+)
+def test_trust(measured, verdict, severity):
+    checks = (
+        measured("deletion", 0.4, (0.3, 0.5), "x", random_curve=1),
+        measured("insertion", 0.2, (0.1, 0.3), "x", random_curve=1),
+    )
+    found = one(trust, verification=checks, trust=(verdict, "why"), explanation=explanation([True], [0.0]))
+    assert found.severity == severity
+    if verdict != "unverified":
+        assert found.value == 0.2  # the weakest of them stands for all
+
+
+def test_what_failed_is_told():
+    assert list(openness(Evidence())) == []
+    assert one(openness, failures=[("Verifying", "failed: no")]).severity == "warning"
+    assert one(openness, failures=[("Explaining", "another was used")]).severity == "note"
+
+
+def test_checks_without_their_measurement_say_why(measured):
+    findings, skipped = run(
+        CHECKS, Evidence(measurements=[measured("gap", None, explanation="no training rows were given")])
+    )
+    assert findings == ()
+    assert ("Does it do worse on new data than on what it was trained on?", "no training rows were given") in skipped
+    assert ("Are test rows also among the training rows?", "leakage was not measured") in skipped
