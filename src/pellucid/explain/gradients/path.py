@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -178,7 +179,7 @@ def _spread(angles: Array, intervals: int) -> Array:
     grid = _positions(np.arange(intervals + 1) * np.pi / intervals)
     squares = np.diff(grid) ** 2
     index = np.round(angles * intervals / np.pi).astype(int)
-    return np.array([squares[a:b].mean() for a, b in zip(index[:-1], index[1:], strict=True)]) / 12
+    return np.array([squares[a:b].mean() for a, b in pairwise(index)]) / 12
 
 
 def _split(points: Array, size: int) -> list[Array]:
