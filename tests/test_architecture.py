@@ -160,7 +160,7 @@ def test_tests_mirror_the_source():
     for test in sorted((ROOT / "tests").glob("*/**/test_*.py")):
         folder = test.parent.relative_to(ROOT / "tests")
         home = SRC / folder if (SRC / folder).is_dir() else SRC / f"_{folder}"
-        names = {path.stem for path in home.rglob("*.py")} | {folder.name}
+        names = {path.stem for path in home.rglob("*") if path.suffix in ("", ".py")} | {folder.name}
         words = test.stem.split("_")[1:]
         parts = {"_".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}
         if not parts & {form for name in names for form in (name, f"{name}s", name.removesuffix("s"))}:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from pellucid.errors import UnknownName
@@ -70,9 +71,7 @@ def import_all() -> None:
     """Import every class that a saved record may hold: methods, results and what is in them."""
     import pkgutil
 
-    import pellucid
-
-    for module in pkgutil.walk_packages(pellucid.__path__, "pellucid."):
+    for module in pkgutil.walk_packages([str(Path(__file__).parents[1])], "pellucid."):
         if not module.name.startswith(("pellucid._backend", "pellucid.cli")):
             importlib.import_module(module.name)
 
