@@ -61,13 +61,11 @@ format: $(DEV) ## put the code in order
 docs: $(READY) $(DEV) ## write docs/reference from the docstrings
 	$(QUIET) KERAS_BACKEND=$(FIRST) $(BIN)/python docs/generate.py
 
-bench: $(READY) $(DEV) ## time the methods against the bare model
+bench: $(READY) $(DEV) ## time the methods beside the bare model and the peers
 	$(QUIET) KERAS_BACKEND=$(FIRST) $(BIN)/python -m benchmarks.run $(ARGS)
 
-peers: ## make .venv-peers, an environment of its own with the libraries the benchmarks compare with
-	@test -x .venv-peers/bin/python || $(MAKE) --no-print-directory .venv-peers/bin/python VENV=.venv-peers
-	.venv-peers/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt -e ".[tensorflow,peers]"
-	@echo "the peers live in .venv-peers; run the benchmarks there: make bench VENV=.venv-peers"
+peers: | $(BIN)/python ## make the environments with the libraries that the benchmarks compare with
+	sh benchmarks/peers.sh $(BIN)/python
 
 clean: ## remove reports and caches, keep the environment
 	rm -rf reports dist .pytest_cache .ruff_cache .hypothesis
