@@ -172,3 +172,16 @@ def test_checks_without_their_measurement_say_why(measured):
     assert findings == ()
     assert ("Does it do worse on new data than on what it was trained on?", "no training rows were given") in skipped
     assert ("Are test rows also among the training rows?", "leakage was not measured") in skipped
+
+
+def test_too_few_rows_say_nothing_of_one_input():
+    shares = np.array([0.9, 0.05, 0.05])
+    found = Importance(("a", "b", "c"), shares, shares, shares, shares, shares, shares, examples=1)
+    with pytest.raises(NotApplicable, match="1 explained rows are too few"):
+        list(concentration(Evidence(importance=found)))
+
+
+def test_an_error_that_is_next_to_nothing_has_no_digits():
+    found = one(exactness, explanation=explanation([True] * 3, [1e-6] * 3))
+    assert found.value is None
+    assert "below 0.100\u202f%" in found.evidence

@@ -14,12 +14,12 @@ from pellucid.plot.scene import Box, Dot, Line, Mark, Picture, Table, Text, shor
 from pellucid.plot.theme import SMALL
 
 Row = tuple[str, float, Interval | None]
-_LEFT, _RIGHT, _STEP = 136.0, 176.0, 30.0
+_LEFT, _RIGHT, _STEP = 138.0, 160.0, 28.0
 
 
 def intervals(
     items: Sequence[Measurement | Row], *, title: str = "Estimates and intervals", reference: float | None = None,
-    percent: bool = False, width: float = 500,
+    percent: bool = False, width: float = 460,
 ) -> Picture:  # fmt: skip
     """One line an estimate: its name, a dot with a whisker over its interval, its figures.
 

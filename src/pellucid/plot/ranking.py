@@ -123,7 +123,7 @@ def by_column(explanation: Any) -> tuple[list[str], Array]:
     return origins, flat @ member
 
 
-def importance(source: Any, *, top: int = 15, title: str = "What the model looks at", width: float = 560) -> Picture:
+def importance(source: Any, *, top: int = 15, title: str = "What the model looks at", width: float = 500) -> Picture:
     """The most important inputs as bars with intervals; for images a map of the mean absolute attribution.
 
     Args:

@@ -14,6 +14,12 @@ from pellucid.report.finding import Finding
 MOST = 0.5
 """An input that surely holds more than this share of all attribution is pointed out."""
 
+FEWEST = 10
+"""Rows below which nothing is said about the share of one input: every row is a case of its own."""
+
+TRACE = 0.001
+"""An error below this share of a map is not worth its digits."""
+
 _SURE = (
     "The error is estimated from the method's own points; it is about computing the attribution, not about whether "
     "the attribution is faithful."
@@ -29,13 +35,14 @@ def exactness(evidence: Evidence) -> Iterator[Finding]:
         raise NotApplicable(f"{type(found.method).__name__} gives no estimate of its own error")
     done, worst = int(np.sum(found.converged)), float(np.max(found.error))
     told = f"{count(done)} of {count(len(found))} explanations reached their tolerance; "
-    told += f"the largest estimated error of a map is {figure(worst, percent=True)}."
+    told += "the largest estimated error of a map is "
+    told += f"{figure(worst, percent=True)}." if worst >= TRACE else f"below {figure(TRACE, percent=True)}."
     severity, title, step = "good", "The explanations are computed exactly enough", "Nothing to do."
     if done < len(found):
         severity = "warning" if done < 0.9 * len(found) else "note"
         title = "Some explanations did not reach their tolerance"
         step = "Raise max_evaluations of the method, and do not rest on single bars of the examples concerned."
-    yield Finding("PL-EXP-001", severity, title, told, worst, None, None, "%", _SURE, step)
+    yield Finding("PL-EXP-001", severity, title, told, worst if worst >= TRACE else None, None, None, "%", _SURE, step)
 
 
 def concentration(evidence: Evidence) -> Iterator[Finding]:
@@ -43,6 +50,8 @@ def concentration(evidence: Evidence) -> Iterator[Finding]:
     found = evidence.importance
     if found is None or found.values.ndim != 1 or len(found.names) < 3:
         raise NotApplicable("the question is about tables of three columns and more")
+    if found.examples < FEWEST:
+        raise NotApplicable(f"{found.examples} explained rows are too few to say; it takes {FEWEST}")
     first = int(found.order()[0])
     interval = found.share_interval(first)
     if interval.low <= MOST:

@@ -101,7 +101,9 @@ def _method(audit: Any) -> str:
 
 def counted(findings: Any) -> str:
     """How many findings there are of each severity."""
-    parts = [f"{n} {word}" for word in SEVERITIES if (n := sum(f.severity == word for f in findings))]
+    plural = {"warning": "warnings", "note": "notes"}
+    found = {word: sum(f.severity == word for f in findings) for word in SEVERITIES}
+    parts = [f"{n} {plural.get(word, word) if n > 1 else word}" for word, n in found.items() if n]
     return f"{', '.join(parts)}. Intervals hold at 95 % unless something else is said." if parts else "There are none."
 
 
