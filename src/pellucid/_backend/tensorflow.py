@@ -11,6 +11,8 @@ from tensorflow.python.eager import context
 
 from pellucid.shapes import Array, Tensor
 
+ZERO = tf.UnconnectedGradients.ZERO
+
 name = "tensorflow"
 static_shapes = False
 
@@ -43,7 +45,7 @@ def gradient(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
         scalar, extra = function(*inputs)
-    return extra, tape.gradient(scalar, list(inputs), unconnected_gradients="zero")
+    return extra, tape.gradient(scalar, list(inputs), unconnected_gradients=ZERO)
 
 
 def vector_jacobian(
@@ -53,7 +55,7 @@ def vector_jacobian(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
         value = function(*inputs)
-    return value, tape.gradient(value, list(inputs), cotangent, unconnected_gradients="zero")
+    return value, tape.gradient(value, list(inputs), cotangent, unconnected_gradients=ZERO)
 
 
 def _values(variables: Sequence[Any]) -> list[tf.Variable]:
@@ -72,7 +74,7 @@ def parameter_gradient(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(values)
         value = loss(*_tensors(arrays))
-    grads = tape.gradient(value, values, unconnected_gradients="zero")
+    grads = tape.gradient(value, values, unconnected_gradients=ZERO)
     return float(value), [tf.convert_to_tensor(g).numpy() for g in grads]
 
 
@@ -84,7 +86,7 @@ def example_gradients(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(values)
         value = losses(*_tensors(arrays))
-    return [j.numpy() for j in tape.jacobian(value, values, unconnected_gradients="zero")]
+    return [j.numpy() for j in tape.jacobian(value, values, unconnected_gradients=ZERO)]
 
 
 def hessian_vector(
@@ -97,11 +99,11 @@ def hessian_vector(
         with tf.GradientTape(watch_accessed_variables=False) as inner:
             inner.watch(values)
             value = loss(*_tensors(arrays))
-        grads = inner.gradient(value, values, unconnected_gradients="zero")
+        grads: Any = inner.gradient(value, values, unconnected_gradients=ZERO)
         along = tf.add_n([
             tf.reduce_sum(g * tf.cast(v, g.dtype)) for g, v in zip(grads, vector, strict=True)
         ])
-    product = outer.gradient(along, values, unconnected_gradients="zero")
+    product = outer.gradient(along, values, unconnected_gradients=ZERO)
     return [tf.convert_to_tensor(p).numpy() for p in product]
 
 
@@ -118,14 +120,14 @@ def seed(seed: int) -> None:
 
 def random_state() -> Any:
     """See `contract.Backend.random_state`; TensorFlow keeps a seed and a generator of operation seeds."""
-    eager = context.context()
+    eager: Any = context.context()
     generator = getattr(eager, "_rng", None)
     return eager._seed, generator.getstate() if generator is not None else None
 
 
 def set_random_state(state: Any) -> None:
     """See `contract.Backend.set_random_state`."""
-    eager = context.context()
+    eager: Any = context.context()
     seed, generator = state
     eager._set_global_seed(seed)
     if generator is not None:

@@ -21,10 +21,8 @@ def _device() -> Any:
 
 
 def _tensor(array: Array) -> torch.Tensor:
-    array = np.asarray(array)
-    if not array.flags.writeable:  # torch warns of arrays it could write to by accident
-        array = array.copy()
-    return torch.as_tensor(array, device=_device())
+    # Torch takes no negative strides, and warns of arrays it could write to by accident.
+    return torch.as_tensor(np.require(array, requirements=["C", "W"]), device=_device())
 
 
 def _array(tensor: Any) -> Any:

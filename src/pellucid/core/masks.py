@@ -177,6 +177,8 @@ def hidden_scores(
     key = ("hidden", digest, target.function)
     step = model.compiled(key, lambda: _hidden_step(model, target, players))
     count, masks = len(inputs[0]), hide.shape[-2]
+    if masks == 0:
+        return np.zeros((count, 0), np.float32)
     size = min(masks, max(64, 1 << (ROWS // count).bit_length()))
     parts = []
     for start in range(0, masks, size):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Anatomy:
     width: int
     activations: int
     note: str = ""
+    multilabel: bool = False
 
 
 class Model:
@@ -65,6 +67,7 @@ class Model:
         self._anatomy: Anatomy | None = None
         self._sizes: chunks.ChunkSizes | None = None
         self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._differentiable = True  # until a callable turns out not to be
 
     def __repr__(self) -> str:
         return f"pl.wrap({self.name})"
@@ -99,8 +102,9 @@ class Model:
 
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change with any weight (for a callable: with its name)."""
-        digest = hashlib.sha256(f"{type(self.native).__name__}:{self.name}".encode())
-        for variable in self.variables:
+        named = "" if self.variables else self.name  # Keras numbers the names of models as they are made
+        digest = hashlib.sha256(f"{type(self.native).__name__}:{named}".encode())
+        for variable in self.native.weights if self.is_keras else self.variables:  # without the state of dropout
             array = np.ascontiguousarray(to_array(variable))
             digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
         return digest.hexdigest()[:16]
@@ -127,6 +131,8 @@ class Model:
                 f"{self.name} gives values, not class probabilities; if its output is one, say so: "
                 'pl.wrap(model, output="probabilities") or output="logits"'
             )
+        if self.anatomy.multilabel:
+            raise InvalidInput(f"{self.name} answers {self.anatomy.width} yes-or-no questions at once; ask about one output")
         return to_probabilities(self.outputs_of(inputs), self.output)
 
     def outputs_of(self, inputs: tuple[Array, ...], *, soft: bool = False) -> Floats:
@@ -214,7 +220,8 @@ class Model:
                 return self.native(*tensors)
         if self.is_keras:
             return self.native(_packed(self.native, self.names, tensors), training=False)
-        return self.native(dict(zip(self.names, tensors, strict=True)) if self.names else tensors[0])
+        given = tensors if self._differentiable else [to_array(t) for t in tensors]
+        return self.native(dict(zip(self.names, given, strict=True)) if self.names else given[0])
 
     def embed(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Where gradients are taken, for inputs: each input itself, or its embedding (B, T, D)."""
@@ -239,7 +246,7 @@ class Model:
     def compiled(self, key: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
         """The compiled form of the function that `make` gives, kept on this model under `key`."""
         if key not in self._compiled:
-            if self.is_torch or self.is_keras or self._differentiable:
+            if self._differentiable:
                 self._compiled[key] = self.backend.compile(make(), self.variables)
             else:
                 self._compiled[key] = _plainly(make())
@@ -254,7 +261,7 @@ class Model:
 
     def require_gradient(self, method: str) -> None:
         """Raise if the model cannot be differentiated."""
-        if not (self.is_torch or self.is_keras or self._differentiable):
+        if not self._differentiable:
             raise NotDifferentiable(
                 f"{method} needs gradients, but the callable {self.name} gives NumPy arrays; write it in keras.ops, or "
                 "use a method that only needs outputs: Occlusion, PermutationShapley"
@@ -265,7 +272,7 @@ class Model:
     def _examine(self, arrays: Sequence[Array]) -> None:
         one = [a[:1] for a in arrays]
         try:
-            self._differentiable = not (self.is_torch or self.is_keras) and self._takes_tensors(one)
+            self._differentiable = self.is_torch or self.is_keras or self._takes_tensors(one)
             found, calls = self._run_recorded(one)
         except PellucidError:
             raise
@@ -290,21 +297,31 @@ class Model:
         note = f"the final {how} was taken off: scores are logits" if softened else ""
         wide = 2 if kind == "probabilities" and width == 1 else width
         self._anatomy = Anatomy(
-            kind, tuple(softened), self._anatomy.entries, wide, self._anatomy.activations, note
-        )
+            kind, tuple(softened), self._anatomy.entries, wide, self._anatomy.activations, note,
+            multilabel=how == "sigmoid" and width > 1 and self._asked == "auto",
+        )  # fmt: skip
         self._compiled.clear()
 
     def _takes_tensors(self, one: Sequence[Array]) -> bool:
         """Whether a callable gives a tensor when given one, so that it can be traced and differentiated."""
         from keras import ops
 
-        def total(*tensors: Tensor) -> tuple[Tensor, Tensor]:
-            found = _flat(self._call(tensors))[0]
-            return ops.sum(found), ops.convert_to_tensor(found) if ops.is_tensor(found) else None
+        def slope(*tensors: Tensor) -> Tensor:
+            """Traced, so that a NumPy call anywhere on the way is refused instead of cutting the gradient short."""
+
+            def total(*given: Tensor) -> tuple[Tensor, Tensor]:
+                found = _flat(self._call(given))[0]
+                if not ops.is_tensor(found):
+                    raise TypeError("the callable gives no tensor")
+                return ops.sum(found), found
+
+            return self.backend.gradient(total, tensors)[0]
 
         try:
-            given = [ops.convert_to_tensor(a.astype(np.float32)) for a in one]
-            return self.backend.gradient(total, given)[0] is not None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # NumPy's functions warn of some tensors before they refuse them
+                self.backend.compile(slope, [])(*[a.astype(np.float32) for a in one])
+                return True
         except Exception:  # a NumPy function refuses tensors in its own way; it is then run on arrays
             return False
 
@@ -381,6 +398,8 @@ def wrap(model: Any, output: str = "auto") -> Model:
 
 def to_array(tensor: Any) -> Array:
     """A tensor, variable or array of any framework, as a NumPy array."""
+    if hasattr(tensor, "assign") and not callable(getattr(tensor, "value", None)):  # a Keras variable
+        return to_array(getattr(tensor, "value", None))
     if hasattr(tensor, "detach"):
         return tensor.detach().cpu().numpy()
     if hasattr(tensor, "numpy"):

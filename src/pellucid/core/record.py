@@ -45,7 +45,7 @@ class Value:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and _written(self) == _written(other)
+        return isinstance(other, Value) and type(self) is type(other) and _written(self) == _written(other)
 
     def __hash__(self) -> int:
         return hash(json.dumps(_written(self), sort_keys=True))

@@ -163,8 +163,8 @@ def _measured(name: str, own: Floats, chance: Floats, fractions: Floats, delete:
     scale = float(np.mean(np.abs(own[:, 0] - own[:, -1])))
     if scale == 0:
         raise NotApplicable("hiding everything does not change the score: there is nothing to be faithful to")
-    advantage = (random_area - area if delete else area - random_area) / scale
-    gain = advantage.mean(axis=0)
+    advantage = np.asarray(random_area - area if delete else area - random_area) / scale
+    gain = np.asarray(advantage.mean(axis=0))
     value, interval = float(gain.mean()), _interval(gain, advantage)
     verdict = BETTER if interval.low > 0 else WORSE if interval.high < 0 else LIKE if interval.high < NEGLIGIBLE else UNCLEAR
     wins = float(np.mean(advantage > 0))

@@ -1,0 +1,32 @@
+"""Every registered attribution method keeps every contract; and the contracts can fail."""
+
+import numpy as np
+import pytest
+
+from pellucid.core.registry import entries
+from pellucid.explain.base import Attribution, Method
+from pellucid.testing import METHOD_CONTRACTS, ContractBroken
+from pellucid.testing import contracts
+
+
+@pytest.mark.parametrize("entry", entries("explain"), ids=lambda e: e.name)
+@pytest.mark.parametrize("contract", METHOD_CONTRACTS, ids=lambda c: c.__name__)
+def test_contract(contract, entry):
+    contract(entry.load()())
+
+
+class Careless(Method):
+    """Breaks what it can: draws from the global generator, and mixes examples."""
+
+    def attribute(self, question):
+        x = question.inputs[0]
+        values = x - x.mean(0) + np.random.normal()
+        return Attribution((values,), np.ones(len(x), int), np.ones(len(x), bool))
+
+
+@pytest.mark.parametrize(
+    "contract", [contracts.same_seed_same_result, contracts.random_state_untouched, contracts.batch_does_not_matter]
+)
+def test_a_careless_method_is_caught(contract):
+    with pytest.raises(ContractBroken):
+        contract(Careless())
