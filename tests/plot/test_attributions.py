@@ -32,7 +32,7 @@ def test_bars_have_the_sign_and_the_length_of_their_values():
     zero = boxes[0].x
     assert boxes[1].x + boxes[1].width == pytest.approx(zero)
     assert picture.title == "What counted for and against “yes”"
-    assert picture.table.rows == (("a", "10.0", "2.00"), ("b", "0.500", "−1.00"), ("c", "7.00", "0.250"))
+    assert picture.table.rows == (("a", "10", "2.00"), ("b", "0.5", "−1.00"), ("c", "7", "0.250"))
 
 
 def test_the_rest_is_one_bar_of_its_sum():
@@ -48,7 +48,7 @@ def test_an_encoded_column_shows_the_category_that_was_set():
         np.array([[0.5, 0.25, -1.0]]), np.array([[0.0, 1.0, 3.0]]), feature_names=("colour=red", "colour=blue", "n"),
         columns=("colour", "colour", "n"),
     )  # fmt: skip
-    assert attribution(one, 0).table.rows == (("n", "3.00", "−1.00"), ("colour", "blue", "0.750"))
+    assert attribution(one, 0).table.rows == (("n", "3", "−1.00"), ("colour", "blue", "0.750"))
 
 
 def test_nothing_at_all_is_still_a_picture():

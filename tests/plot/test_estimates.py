@@ -57,7 +57,7 @@ def test_the_reference_is_drawn_where_it_lies():
 
 
 def test_a_strip_shows_value_interval_and_reference():
-    picture = strip(0.05, Interval(0.02, 0.09), reference=(0.0, "no gap"), percent=True, colour="warning")
+    picture = strip(0.05, Interval(0.02, 0.09), reference=(0.0, "no gap"), unit="%", colour="warning")
     slope, start = axis_of(picture)
     (dot,) = [m for m in picture.marks if isinstance(m, Dot)]
     assert dot.x == pytest.approx(slope * 5 + start, abs=0.01)
@@ -66,3 +66,9 @@ def test_a_strip_shows_value_interval_and_reference():
     assert dashed.points[0][0] == pytest.approx(start, abs=0.01)
     assert "no gap" in [m.text for m in picture.marks if isinstance(m, Text)]
     assert picture.description == "5.0\u202f%, interval 2.0\u00a0to\u00a09.0\u202f%"
+
+
+def test_points_stand_without_a_sign_on_the_ticks():
+    picture = strip(0.05, Interval(0.02, 0.09), unit="points")
+    assert "5" in [m.text for m in picture.marks if isinstance(m, Text)]
+    assert picture.description == "5.0\u202fpoints, interval 2.0\u00a0to\u00a09.0\u202fpoints"

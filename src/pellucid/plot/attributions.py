@@ -10,7 +10,7 @@ import numpy as np
 from pellucid.errors import InvalidInput
 from pellucid.plot.axes import Scale, bar, limits
 from pellucid.plot.heat import bound_of, grey, key, largest, paint
-from pellucid.plot.numbers import figure
+from pellucid.plot.numbers import figure, given
 from pellucid.plot.ranking import by_column
 from pellucid.plot.scene import Box, Line, Mark, Picture, Raster, Table, Text, shorten, text_width
 from pellucid.plot.theme import SMALL
@@ -55,7 +55,7 @@ def _shown(explanation: Any, names: list[str], index: int) -> list[str]:
         else np.ravel(inputs[index])
     )
     if len(flat) == len(names):
-        return [figure(float(v)) if flat.dtype.kind in "fiu" else str(v) for v in flat]
+        return [given(float(v)) if flat.dtype.kind in "fiu" else str(v) for v in flat]
     columns: list[str] = list(explanation.columns or ())
     return (
         [_encoded(explanation, columns, flat, name) for name in names]
@@ -67,7 +67,7 @@ def _shown(explanation: Any, names: list[str], index: int) -> list[str]:
 def _encoded(explanation: Any, columns: Sequence[str], flat: Array, origin: str) -> str:
     own = [i for i, column in enumerate(columns) if column == origin]
     if len(own) == 1:
-        return figure(float(flat[own[0]]))
+        return given(float(flat[own[0]]))
     best = own[int(np.argmax(flat[own]))]
     full = str((explanation.feature_names or columns)[best])
     return full.removeprefix(origin).lstrip("=_: ") or full

@@ -85,7 +85,7 @@ def _estimate(row: Row, y: float, scale: Scale, width: float, percent: bool) -> 
 
 
 def strip(
-    value: float, interval: Interval | None, *, reference: tuple[float, str] | None = None, percent: bool = False,
+    value: float, interval: Interval | None, *, reference: tuple[float, str] | None = None, unit: str = "",
     colour: str = "accent", size: tuple[float, float] = (260, 62),
 ) -> Picture:  # fmt: skip
     """One estimate on a short scale, small enough to stand beside a sentence.
@@ -94,7 +94,7 @@ def strip(
         value: The estimate.
         interval: Its interval.
         reference: A number to compare with and what it is called, such as `(0.0, "no gap")`.
-        percent: Whether the number is a share.
+        unit: "%" for a share, "points" for a difference of shares, "" for anything else.
         colour: The meaning whose colour it takes, a severity for example.
         size: Width and height in pixels.
     """
@@ -104,7 +104,7 @@ def strip(
     low, high = limits((value, *(interval or ())), include=fixed, pad=0.12)
     scale = Scale(low, high, 14, width - 14)
     marks: list[Mark] = [Line([(8, middle), (width - 8, middle)], "rule", 1)]
-    marks += [m for t in ticks(low, high, 3) for m in _strip_tick(scale(t), middle, tick_label(t, percent))]
+    marks += [m for t in ticks(low, high, 3) for m in _strip_tick(scale(t), middle, _strip_label(t, unit))]
     if reference is not None:
         marks += _strip_reference(scale(reference[0]), middle, reference[1], width)
     if interval is not None:
@@ -112,10 +112,15 @@ def strip(
         marks.append(Box(start, middle - 5, max(2.0, end - start), 10, colour, 0.28, 5))
         marks += whisker(middle, start, end, colour, 5)
     marks.append(Dot(scale(value), middle, 5, colour))
-    told = figure(value, interval, percent=percent) + (
-        f", interval {span(interval, percent=percent)}" if interval else ""
-    )
+    share = unit != ""
+    told = figure(value, interval, percent=share, unit=unit)
+    told += f", interval {span(interval, percent=share, unit=unit)}" if interval else ""
     return Picture(width, height, tuple(marks), "Estimate with its interval", told)
+
+
+def _strip_label(tick: float, unit: str) -> str:
+    """A tick; points stand without their unit, which the figure beside the strip names."""
+    return tick_label(100 * tick, False) if unit == "points" else tick_label(tick, unit == "%")
 
 
 def _strip_tick(x: float, y: float, label: str) -> list[Mark]:

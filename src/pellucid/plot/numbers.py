@@ -62,6 +62,17 @@ def span(interval: Interval | None, *, percent: bool = False, unit: str = "%") -
     return f"{low}{SPACE}to{SPACE}{high}" + (f"{THIN}{unit}" if percent else "")
 
 
+def given(value: float) -> str:
+    """A number that was measured by somebody else, as it came: whole, or with five significant digits.
+
+    Example:
+        >>> given(14782.0), given(0.15539999)
+        ('14,782', '0.1554')
+    """
+    text = f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:,.5g}"
+    return text.replace("-", MINUS)
+
+
 def sureness(probability: float) -> str:
     """A probability in per cent that is never rounded up to certainty.
 

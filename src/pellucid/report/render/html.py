@@ -128,11 +128,8 @@ def _drawn(found: Finding) -> dict[str, Any]:
     if found.value is None:
         return {"figure": None}
     colour = "accent" if found.severity == "good" else found.severity
-    share = found.unit != ""
-    drawn = (
-        ""
-        if found.interval is None
-        else strip(found.value, found.interval, reference=found.reference, percent=share, colour=colour).svg(None)
-    )
+    drawn = ""
+    if found.interval is not None:
+        drawn = strip(found.value, found.interval, reference=found.reference, unit=found.unit, colour=colour).svg(None)
     around = f"interval {found.span}" if found.interval else ""
     return {"picture": _raw(drawn), "span": around, "figure": found.figure, "quantity": found.kind.quantity}
