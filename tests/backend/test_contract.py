@@ -129,7 +129,5 @@ def test_hessian_vector_product_is_the_closed_form(logistic):
 def test_hessian_of_something_linear_is_zero(logistic):
     net, x, _ = logistic
     vector = [np.ones((3, 1), np.float32), np.ones(1, np.float32)]
-    found = backend.hessian_vector(
-        lambda a: ops.sum(net(a, training=False)), net.trainable_variables, [x], vector
-    )
+    found = backend.hessian_vector(lambda a: ops.sum(net(a, training=False)), net.trainable_variables, [x], vector)
     assert all(np.abs(f).max() == 0 for f in found)

@@ -180,7 +180,9 @@ def test_many_examples_go_block_by_block(monkeypatch, generator):
     np.testing.assert_allclose(pl.explain(f, x, pl.IntegratedGradients()).values, whole, rtol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"tolerance": 0}, {"tolerance": "a"}, {"max_evaluations": 6}, {"max_evaluations": 9.5}])
+@pytest.mark.parametrize(
+    "options", [{"tolerance": 0}, {"tolerance": "a"}, {"max_evaluations": 6}, {"max_evaluations": 9.5}]
+)
 def test_options_that_make_no_sense(options):
     with pytest.raises(InvalidOption, match=f"IntegratedGradients.{next(iter(options))}: expected"):
         pl.IntegratedGradients(**options)

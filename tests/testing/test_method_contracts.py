@@ -5,8 +5,7 @@ import pytest
 
 from pellucid.core.registry import entries
 from pellucid.explain.base import Attribution, Method
-from pellucid.testing import METHOD_CONTRACTS, ContractBroken
-from pellucid.testing import contracts
+from pellucid.testing import METHOD_CONTRACTS, ContractBroken, contracts
 
 
 @pytest.mark.parametrize("entry", entries("explain"), ids=lambda e: e.name)

@@ -38,9 +38,7 @@ def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
     return run
 
 
-def gradient(
-    function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor]
-) -> tuple[Any, list[Tensor]]:
+def gradient(function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor]) -> tuple[Any, list[Tensor]]:
     """See `contract.Backend.gradient`."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
@@ -78,9 +76,7 @@ def parameter_gradient(
     return float(value), [tf.convert_to_tensor(g).numpy() for g in grads]
 
 
-def example_gradients(
-    losses: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
-) -> list[Array]:
+def example_gradients(losses: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]) -> list[Array]:
     """See `contract.Backend.example_gradients`; one vectorized backward pass."""
     values = _values(variables)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -100,9 +96,7 @@ def hessian_vector(
             inner.watch(values)
             value = loss(*_tensors(arrays))
         grads: Any = inner.gradient(value, values, unconnected_gradients=ZERO)
-        along = tf.add_n([
-            tf.reduce_sum(g * tf.cast(v, g.dtype)) for g, v in zip(grads, vector, strict=True)
-        ])
+        along = tf.add_n([tf.reduce_sum(g * tf.cast(v, g.dtype)) for g, v in zip(grads, vector, strict=True)])
     product = outer.gradient(along, values, unconnected_gradients=ZERO)
     return [tf.convert_to_tensor(p).numpy() for p in product]
 

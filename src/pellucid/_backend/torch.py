@@ -46,9 +46,7 @@ def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
     return run
 
 
-def gradient(
-    function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor]
-) -> tuple[Any, list[Tensor]]:
+def gradient(function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor]) -> tuple[Any, list[Tensor]]:
     """See `contract.Backend.gradient`."""
     with torch.enable_grad():
         leaves = [i.detach().requires_grad_() for i in inputs]
@@ -81,9 +79,7 @@ def parameter_gradient(
     return float(value.detach()), [_array(g) for g in grads]
 
 
-def example_gradients(
-    losses: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
-) -> list[Array]:
+def example_gradients(losses: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]) -> list[Array]:
     """See `contract.Backend.example_gradients`; one example at a time, which every layer supports."""
     rows = []
     for i in range(len(arrays[0])):

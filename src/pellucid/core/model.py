@@ -132,7 +132,9 @@ class Model:
                 'pl.wrap(model, output="probabilities") or output="logits"'
             )
         if self.anatomy.multilabel:
-            raise InvalidInput(f"{self.name} answers {self.anatomy.width} yes-or-no questions at once; ask about one output")
+            raise InvalidInput(
+                f"{self.name} answers {self.anatomy.width} yes-or-no questions at once; ask about one output"
+            )
         return to_probabilities(self.outputs_of(inputs), self.output)
 
     def outputs_of(self, inputs: tuple[Array, ...], *, soft: bool = False) -> Floats:
@@ -195,7 +197,9 @@ class Model:
             return [(n, x[n]) for n in self.names]
         if self.names is not None:
             if not isinstance(x, list | tuple) or len(x) != len(self.names):
-                raise InvalidInput(f"x: the model takes {len(self.names)} inputs; give a dict with {', '.join(self.names)}")
+                raise InvalidInput(
+                    f"x: the model takes {len(self.names)} inputs; give a dict with {', '.join(self.names)}"
+                )
             return list(zip(self.names, x, strict=True))
         return [("x", x)]
 
@@ -225,9 +229,7 @@ class Model:
 
     def embed(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Where gradients are taken, for inputs: each input itself, or its embedding (B, T, D)."""
-        return [
-            tensors[e.input] if e.layer is None else e.layer(tensors[e.input]) for e in self.anatomy.entries
-        ]
+        return [tensors[e.input] if e.layer is None else e.layer(tensors[e.input]) for e in self.anatomy.entries]
 
     def forward_from(self, entries: Sequence[Tensor], tensors: Sequence[Tensor]) -> Tensor:
         """Scores (B, K) with the entries' tensors in place of what `embed` gives; `tensors` are the inputs."""
@@ -392,7 +394,9 @@ def wrap(model: Any, output: str = "auto") -> Model:
     if output not in OUTPUTS:
         raise InvalidOption(f"wrap: output: expected one of {', '.join(map(repr, OUTPUTS))}, got {output!r}")
     if not callable(model):
-        raise InvalidOption(f"wrap: expected a Keras model, a torch.nn.Module or a callable, got {type(model).__name__}")
+        raise InvalidOption(
+            f"wrap: expected a Keras model, a torch.nn.Module or a callable, got {type(model).__name__}"
+        )
     return Model(model, output)
 
 

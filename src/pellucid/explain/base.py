@@ -12,7 +12,6 @@ import numpy as np
 
 from pellucid.core.dataset import Dataset
 from pellucid.core.model import Model, wrap
-from pellucid.core.progress import Progress
 from pellucid.core.randomness import check_seed
 from pellucid.core.record import Provenance, Record, Stopwatch, Value, versions
 from pellucid.core.target import Resolved, Target, resolve

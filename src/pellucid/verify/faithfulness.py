@@ -166,7 +166,9 @@ def _measured(name: str, own: Floats, chance: Floats, fractions: Floats, delete:
     advantage = np.asarray(random_area - area if delete else area - random_area) / scale
     gain = np.asarray(advantage.mean(axis=0))
     value, interval = float(gain.mean()), _interval(gain, advantage)
-    verdict = BETTER if interval.low > 0 else WORSE if interval.high < 0 else LIKE if interval.high < NEGLIGIBLE else UNCLEAR
+    verdict = (
+        BETTER if interval.low > 0 else WORSE if interval.high < 0 else LIKE if interval.high < NEGLIGIBLE else UNCLEAR
+    )
     wins = float(np.mean(advantage > 0))
     explanation = (
         f"Compared with random rankings of the same parts, {name} has an advantage of {value:.2f} "
