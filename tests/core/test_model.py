@@ -211,7 +211,8 @@ def test_a_torch_module_alone(generator):
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     module = torch.nn.Sequential(
-        torch.nn.Linear(4, 6), torch.nn.BatchNorm1d(6), torch.nn.ReLU(), torch.nn.Dropout(), torch.nn.Linear(6, 3), torch.nn.Softmax(dim=1)
+        torch.nn.Linear(4, 6), torch.nn.BatchNorm1d(6), torch.nn.ReLU(), torch.nn.Dropout(),
+        torch.nn.Linear(6, 3), torch.nn.Softmax(dim=1),
     )  # fmt: skip
     x = generator.normal(size=(5, 4)).astype(np.float32)
     if keras.backend.backend() != "torch":

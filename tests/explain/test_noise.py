@@ -36,7 +36,8 @@ def test_a_share_of_each_examples_range(generator):
 
 def test_slope_times_the_noisy_input(generator):
     s = 0.4
-    e = pl.explain(lambda t: t[:, 0] ** 2, np.array([[1.0, 0.0]]), pl.SmoothGrad(pl.GradientInput(), noise=np.full(2, s), tolerance=0.02, max_evaluations=20_000))  # fmt: skip
+    method = pl.SmoothGrad(pl.GradientInput(), noise=np.full(2, s), tolerance=0.02, max_evaluations=20_000)
+    e = pl.explain(lambda t: t[:, 0] ** 2, np.array([[1.0, 0.0]]), method)
     assert e.values[0, 0] == pytest.approx(2 * (1 + s**2), rel=0.05)  # E 2 (x + s e)^2
 
 
