@@ -17,23 +17,31 @@ name = "tensorflow"
 static_shapes = False
 
 
-def _free_first_axis(array: Array) -> tf.TensorSpec:
-    shape = (None, *array.shape[1:]) if array.ndim else ()
+def _signature(array: Array, known: tf.TensorSpec | None) -> tf.TensorSpec:
+    """The first axis is free, and so is every other that has been seen with two sizes."""
+    shape = [None, *array.shape[1:]] if array.ndim else []
+    if known is not None:
+        shape = [a if a == b else None for a, b in zip(shape, known.shape, strict=True)]
     return tf.TensorSpec(shape, tf.as_dtype(array.dtype))
 
 
 def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
     """See `contract.Backend.compile`; graphs read variables by reference."""
     del variables
-    graphs: dict[tuple[Any, ...], Callable[..., Any]] = {}
+    graphs: dict[tuple[Any, ...], tuple[list[tf.TensorSpec], Callable[..., Any]]] = {}
 
     def run(*arrays: Array) -> Any:
         arrays = tuple(map(np.asarray, arrays))
-        key = tuple((a.shape[1:], a.ndim, a.dtype.str) for a in arrays)
-        if key not in graphs:
-            signature = [_free_first_axis(a) for a in arrays]
-            graphs[key] = tf.function(function, input_signature=signature, autograph=False)
-        return tf.nest.map_structure(lambda t: t.numpy(), graphs[key](*map(tf.convert_to_tensor, arrays)))
+        key = tuple((a.ndim, a.dtype.str) for a in arrays)
+        signature, graph = graphs.get(key, ([None] * len(arrays), None))
+        if graph is None or not all(
+            s.shape.is_compatible_with(a.shape) for s, a in zip(signature, arrays, strict=True)
+        ):
+            signature = [_signature(a, s) for a, s in zip(arrays, signature, strict=True)]
+            graph = tf.function(function, input_signature=signature, autograph=False)
+            graph._omit_frequent_tracing_warning = True  # one graph a function is no retracing
+            graphs[key] = signature, graph
+        return tf.nest.map_structure(lambda t: t.numpy(), graph(*map(tf.convert_to_tensor, arrays)))
 
     return run
 

@@ -108,36 +108,50 @@ def _path_step(model: Model, target: Resolved, is_shifted: bool) -> Callable[...
         count = ops.shape(points)[0]
         ways = [e - s for e, s in zip(_shifted(model.embed(inputs), shift), starts, strict=True)]
         at = [_on_way(s, w, points) for s, w in zip(starts, ways, strict=True)]
-        repeated = [ops.repeat(i, count, axis=0) for i in inputs]
-        grads = _gradients(model, target, at, repeated, ops.repeat(selector, count, axis=0))
-        shares = [_unrolled(g, count) * ops.expand_dims(w, 1) for g, w in zip(grads, ways, strict=True)]
+        repeated = [_at_each_point(i, count) for i in inputs]
+        grads = _gradients(model, target, at, repeated, _at_each_point(selector, count))
+        shares = [ops.reshape(g, (count, *ops.shape(w))) * w for g, w in zip(grads, ways, strict=True)]
         maps = _by_input(model, shares, "product", size)
-        sums = tuple(ops.einsum("ep...,pl->el...", m, weights) for m in maps)
-        return (*sums, sum(_changes(m, spread) for m in maps))
+        return (*(_weighted(m, weights) for m in maps), sum(_changes(m, spread) for m in maps))
 
     return step
 
 
 def _on_way(start: Tensor, way: Tensor, points: Tensor) -> Tensor:
-    """Every point of every example's path, (E * P, ...)."""
+    """All examples at the first point of their paths, then all at the second, ... (P * E, ...).
+
+    With the points outside, every sum over them is one plain matrix product, and nothing is transposed on the way.
+    """
     from keras import ops
 
-    a = ops.reshape(points, (1, -1, *[1] * (len(start.shape) - 1)))
-    return ops.reshape(ops.expand_dims(start, 1) + a * ops.expand_dims(way, 1), (-1, *start.shape[1:]))
+    a = ops.reshape(points, (-1, *[1] * len(start.shape)))
+    return ops.reshape(start + a * way, (-1, *start.shape[1:]))
 
 
-def _unrolled(rows: Tensor, count: Tensor) -> Tensor:
+def _at_each_point(tensor: Tensor, count: Tensor) -> Tensor:
+    """The same tensor (E, ...) at each of `count` points, (P * E, ...)."""
     from keras import ops
 
-    return ops.reshape(rows, (-1, count, *rows.shape[1:]))
+    every = ops.broadcast_to(tensor, (count, *ops.shape(tensor)))
+    return ops.reshape(every, (-1, *tensor.shape[1:]))
+
+
+def _weighted(maps: Tensor, weights: Tensor) -> Tensor:
+    """Sums over points, (P, E, ...) and (P, L) to (E, L, ...)."""
+    from keras import ops
+
+    count, *rest = ops.shape(maps)
+    sums = ops.matmul(ops.transpose(weights), ops.reshape(maps, (count, -1)))
+    return ops.swapaxes(ops.reshape(sums, (-1, *rest)), 0, 1)
 
 
 def _changes(maps: Tensor, spread: Tensor) -> Tensor:
-    """Weighted squares of the changes between neighbouring points, (E, P, ...) to (E,)."""
+    """Weighted squares of the changes between neighbouring points, (P, E, ...) to (E,)."""
     from keras import ops
 
-    flat = ops.reshape(maps, (ops.shape(maps)[0], ops.shape(maps)[1], -1))
-    return ops.sum(ops.sum(ops.square(flat[:, 1:] - flat[:, :-1]), axis=2) * spread, axis=1)
+    squares = ops.square(maps[1:] - maps[:-1])
+    each = ops.sum(ops.reshape(squares, (*ops.shape(squares)[:2], -1)), axis=2)
+    return ops.sum(each * ops.expand_dims(spread, 1), axis=0)
 
 
 def _shifted(tensors: Sequence[Tensor], shift: Sequence[Tensor]) -> list[Tensor]:
