@@ -92,6 +92,41 @@ def test_the_compiled_loss_decides_where_the_last_layer_does_not(loss, units, ou
     assert model.output == output
 
 
+def test_a_softmax_that_is_no_layer_leaves_probabilities(generator):
+    class Inside(keras.Model):
+        def __init__(self, units):
+            super().__init__()
+            self.head = layers.Dense(units)
+
+        def call(self, x):
+            z = self.head(x)
+            return ops.softmax(z) if z.shape[-1] > 1 else ops.sigmoid(z)
+
+    x = generator.normal(size=(5, 4)).astype(np.float32)
+    for units, loss in [(3, "sparse_categorical_crossentropy"), (1, "binary_crossentropy")]:
+        net = Inside(units)
+        net.compile(loss=loss)
+        model = pl.wrap(net)
+        own = ops.convert_to_numpy(net(x))
+        expected = own if units == 3 else np.column_stack([1 - own[:, 0], own[:, 0]])
+        np.testing.assert_allclose(model.probabilities(x), expected, rtol=1e-5)
+        assert model.output == "probabilities"
+
+
+def test_several_sigmoids_are_several_questions(generator):
+    net = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="sigmoid")])
+    model = pl.wrap(net)
+    assert model.scores(generator.normal(size=(2, 4))).shape == (2, 3)
+    with pytest.raises(InvalidInput, match="3 yes-or-no questions"):
+        model.probabilities(generator.normal(size=(2, 4)))
+
+
+def test_an_output_said_to_be_a_value_is_left_alone(generator):
+    model = pl.wrap(sequential(), output="value")
+    np.testing.assert_allclose(model.scores(generator.normal(size=(2, 4))).sum(1), 1, rtol=1e-5)
+    assert model.task == "regression"
+
+
 def test_rows_that_sum_to_one_are_probabilities(generator):
     table = softmax(generator.normal(size=(6, 3)))
     model = pl.wrap(lambda x: table[: len(x)])

@@ -33,11 +33,12 @@ def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
     def run(*arrays: Array) -> Any:
         arrays = tuple(map(np.asarray, arrays))
         key = tuple((a.ndim, a.dtype.str) for a in arrays)
-        signature, graph = graphs.get(key, ([None] * len(arrays), None))
+        known: list[Any]
+        known, graph = graphs.get(key, ([None] * len(arrays), None))
         if graph is None or not all(
-            s.shape.is_compatible_with(a.shape) for s, a in zip(signature, arrays, strict=True)
+            s.shape.is_compatible_with(a.shape) for s, a in zip(known, arrays, strict=True)
         ):
-            signature = [_signature(a, s) for a, s in zip(arrays, signature, strict=True)]
+            signature = [_signature(a, s) for a, s in zip(arrays, known, strict=True)]
             graph = tf.function(function, input_signature=signature, autograph=False)
             graph._omit_frequent_tracing_warning = True  # one graph a function is no retracing
             graphs[key] = signature, graph

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pellucid.core import options
-from pellucid.core.model import to_array
+from pellucid.core.tensors import to_array
 from pellucid.improve.base import Remedy
 from pellucid.shapes import Tensor
 

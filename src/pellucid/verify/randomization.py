@@ -12,9 +12,10 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.layers import sublayers
 from pellucid.core.measurement import Measurement
-from pellucid.core.model import Model, to_array
+from pellucid.core.model import Model
 from pellucid.core.randomness import stream
 from pellucid.core.resampling import Interval, student
+from pellucid.core.tensors import to_array
 from pellucid.errors import NotApplicable
 from pellucid.shapes import Array, Floats
 from pellucid.verify.base import Case, Check

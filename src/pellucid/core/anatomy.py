@@ -1,0 +1,190 @@
+"""What one run of a model on one example shows: its outputs, what softens them, where it can be differentiated."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pellucid.core import layers
+from pellucid.core.tensors import flattened, to_array
+from pellucid.errors import InvalidInput, PellucidError
+from pellucid.shapes import Array, Floats, Tensor
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a gradient is taken: an input itself, or the call of an embedding that reads it (`layer` is set)."""
+
+    input: int
+    layer: Any = None
+    call: int = 0
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What one run of the model on one example shows.
+
+    `softened` are the layers whose final softmax or sigmoid is taken off while explaining; `activations` counts the
+    numbers that the innermost layers put out for one example.
+    """
+
+    output: str
+    softened: tuple[tuple[Any, str], ...]
+    entries: tuple[Entry, ...]
+    width: int
+    activations: int
+    note: str = ""
+    multilabel: bool = False
+
+
+def examine(model: Any, arrays: Sequence[Array]) -> Anatomy:
+    """Run a `Model` on one example, and see what it is.
+
+    Raises:
+        InvalidInput: The model cannot be run on such inputs, or does not give one row an example.
+    """
+    try:
+        found, calls = _run_recorded(model, [a[:1] for a in arrays])
+    except PellucidError:
+        raise
+    except Exception as problem:
+        shapes = ", ".join(str(a.shape) for a in arrays)
+        first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+        raise InvalidInput(f"{model.name} could not be run on inputs of shape {shapes}: {first}") from problem
+    outputs = flattened(found)
+    if any(np.ndim(to_array(o)) == 0 or len(to_array(o)) != 1 for o in outputs):
+        raise InvalidInput(f"{model.name} must give one row an example: one example gave shape {np.shape(found)}")
+    calls = [c for c in calls if _is_settled(c)]
+    softened, how = _final_softening(outputs, calls) if model.asked in ("auto", "logits") else ([], "")
+    sizes = sum(int(np.prod(np.shape(o))) for call in calls for o in flattened(call.output))
+    width = sum(int(np.prod(np.shape(o))) for o in outputs)
+    return Anatomy(
+        output=model.asked if model.asked != "auto" else "logits" if softened else _by_loss(model.native),
+        softened=tuple(softened), entries=_entries([a[:1] for a in arrays], calls), width=width,
+        activations=max(sizes, 8 * sum(a[0].size for a in arrays)),
+        note=f"the final {how} was taken off: scores are logits" if softened else "",
+        multilabel=how == "sigmoid" and width > 1,
+    )  # fmt: skip
+
+
+def by_values(sample: Floats, native: Any) -> str:
+    """What outputs (B, K) are, judged by their values: rows that sum to one are probabilities.
+
+    One column of numbers from 0 to 1 is a probability only if the model was trained with a cross-entropy.
+    """
+    inside = bool(np.all((sample >= 0) & (sample <= 1)))
+    if sample.shape[1] > 1:
+        return "probabilities" if inside and np.allclose(sample.sum(1), 1, atol=1e-4) else "logits"
+    return "probabilities" if inside and "crossentropy" in _loss(native)[0] else "value"
+
+
+def _by_loss(native: Any) -> str:
+    """What the compiled loss says of the outputs; "auto" where it leaves it open."""
+    name, from_logits = _loss(native)
+    if from_logits or "hinge" in name:
+        return "logits"
+    return "value" if name and "crossentropy" not in name else "auto"
+
+
+def takes_tensors(model: Any, one: Sequence[Array]) -> bool:
+    """Whether a callable gives a tensor when given one, so that it can be traced and differentiated."""
+    from keras import ops
+
+    def slope(*tensors: Tensor) -> Tensor:
+        """Traced, so that a NumPy call anywhere on the way is refused instead of cutting the gradient short."""
+
+        def total(*given: Tensor) -> tuple[Tensor, Tensor]:
+            found = flattened(model.call(given))[0]
+            if not ops.is_tensor(found):
+                raise TypeError("the callable gives no tensor")
+            return ops.sum(found), found
+
+        return model.backend.gradient(total, tensors)[0]
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's functions warn of some tensors before they refuse them
+            model.backend.compile(slope, [])(*[a.astype(np.float32) for a in one])
+            return True
+    except Exception:  # a NumPy function refuses tensors in its own way; it is then run on arrays
+        return False
+
+
+def _run_recorded(model: Any, one: Sequence[Array]) -> tuple[Any, list[layers.Called]]:
+    from keras import ops
+
+    if not (model.is_torch or model.is_keras):
+        given = [ops.convert_to_tensor(a) for a in one] if model.differentiable else list(one)
+        return model.call(given), []
+    kept: list[Any] = []
+
+    def recording(*tensors: Tensor) -> Tensor:
+        with layers.recorded(model.native) as calls:
+            kept.append((model.call(tensors), calls))
+        return tensors[0]
+
+    if model.backend.name == "torch":
+        model.backend.compile(recording, [])(*one)  # without recording gradients
+    else:
+        if model.is_keras and not model.native.built:
+            model.call([ops.convert_to_tensor(a) for a in one])
+        recording(*[ops.convert_to_tensor(a) for a in one])
+    return kept[0]
+
+
+def _is_settled(call: layers.Called) -> bool:
+    """Whether a call gave one tensor with values (a cell inside a scanned loop gives none, or several)."""
+    try:
+        return to_array(call.output).dtype != object
+    except Exception:  # each framework has an error of its own for a tensor without a value
+        return False
+
+
+def _final_softening(outputs: Sequence[Any], calls: Sequence[layers.Called]) -> tuple[list[tuple[Any, str]], str]:
+    """The layers that end in a softmax or sigmoid whose result is an output of the model, and which it was."""
+    found, name = [], ""
+    for output in outputs:
+        value = to_array(output)
+        made = [c for c in calls if np.shape(c.output) == value.shape and np.array_equal(to_array(c.output), value)]
+        if not made:
+            continue
+        layer = made[-1].layer
+        if sum(c.layer is layer for c in calls) > 1:  # it also works inside the model: leave it alone
+            continue
+        own, function = type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", "")
+        if own in {"Softmax", "Sigmoid"}:
+            found.append((layer, "call"))
+            name = own.lower()
+        elif function in {"softmax", "sigmoid"}:
+            found.append((layer, "activation"))
+            name = function
+    return found, name
+
+
+def _entries(one: Sequence[Array], calls: Sequence[layers.Called]) -> tuple[Entry, ...]:
+    found, counts = [], {}
+    for call in calls:
+        if type(call.layer).__name__ != "Embedding":
+            continue
+        number = counts[id(call.layer)] = counts.get(id(call.layer), -1) + 1
+        given = to_array(call.inputs[0])
+        found += [
+            Entry(i, call.layer, number)
+            for i, a in enumerate(one)
+            if a.shape == given.shape and np.array_equal(given, a.astype(given.dtype))
+        ][:1]
+    embedded = {entry.input for entry in found}
+    return tuple(sorted([*found, *(Entry(i) for i in range(len(one)) if i not in embedded)], key=lambda e: e.input))
+
+
+def _loss(native: Any) -> tuple[str, bool]:
+    """The name of the compiled loss in lower case ("" for none), and whether it takes logits."""
+    loss = getattr(native, "loss", None) if getattr(native, "compiled", False) else None
+    if loss is None:
+        return "", False
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", None) or type(loss).__name__
+    return name.lower().replace("_", ""), bool(getattr(loss, "from_logits", False))

@@ -1,0 +1,66 @@
+"""What a model takes: inputs checked, named and put into its structure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pellucid.errors import InvalidInput
+from pellucid.shapes import Array, Tensor
+
+
+def input_names(native: Any) -> tuple[str, ...] | None:
+    """Names of a functional model's inputs where it has several."""
+    try:
+        inputs = native.inputs
+    except (AttributeError, ValueError):
+        return None
+    if not inputs or len(inputs) == 1:
+        return None
+    return tuple(i.name for i in inputs)
+
+
+def packed(native: Any, names: tuple[str, ...] | None, tensors: Sequence[Tensor]) -> Any:
+    """Tensors in the structure a Keras model takes."""
+    if names is None:
+        return tensors[0]
+    if input_names(native) is None:  # a subclassed model that is given a dict
+        return dict(zip(names, tensors, strict=True))
+    import keras
+
+    return keras.tree.pack_sequence_as(native._inputs_struct, list(tensors))
+
+
+def numbers(name: str, given: Any) -> Array:
+    """What was given as an array of finite numbers, examples first; or an error that says what is wrong with it."""
+    try:
+        array = np.asarray(given)
+    except ValueError as problem:
+        raise InvalidInput(f"{name}: the examples have different shapes: {problem}") from problem
+    if array.dtype.kind == "b":
+        array = array.astype(np.float32)
+    if array.dtype.kind not in "iuf":
+        raise InvalidInput(f"{name}: expected numbers, got {array.dtype}; encode text and categories as numbers first")
+    if array.ndim == 0 or array.shape[0] == 0:
+        raise InvalidInput(f"{name}: expected at least one example along the first axis, got shape {array.shape}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        count = int((~np.isfinite(array)).sum())
+        raise InvalidInput(f"{name}: {count} values are NaN or infinite, the first at {where}; impute or drop them")
+    return array
+
+
+def check_shapes(native: Any, names: tuple[str, ...] | None, arrays: Sequence[Array]) -> None:
+    """Raise where arrays do not have the shapes that a Keras model states."""
+    try:
+        expected = [tuple(i.shape) for i in native.inputs]
+    except (AttributeError, TypeError, ValueError):  # a subclassed model states no shapes
+        return
+    for name, shape, array in zip(names or ("x",), expected, arrays, strict=True):
+        fits = len(shape) == array.ndim and all(s in (None, a) for s, a in zip(shape[1:], array.shape[1:], strict=True))
+        if not fits:
+            wanted = ", ".join(["B", *("any" if s is None else str(s) for s in shape[1:])])
+            hint = "; for a single example give x[None]" if array.ndim == len(shape) - 1 else ""
+            raise InvalidInput(f"{name}: the model takes ({wanted}), got {array.shape}{hint}")

@@ -1,0 +1,30 @@
+"""Tensors of any framework, and structures of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pellucid.shapes import Array
+
+
+def to_array(tensor: Any) -> Array:
+    """A tensor, variable or array of any framework, as a NumPy array."""
+    if hasattr(tensor, "assign") and not callable(getattr(tensor, "value", None)):  # a Keras variable
+        return to_array(getattr(tensor, "value", None))
+    if hasattr(tensor, "detach"):
+        return tensor.detach().cpu().numpy()
+    if hasattr(tensor, "numpy"):
+        return tensor.numpy()
+    return np.asarray(tensor)
+
+
+def flattened(outputs: Any) -> list[Any]:
+    """The tensors in a dict, list or tuple of them, in order; a lone tensor as a list."""
+    if isinstance(outputs, Mapping):
+        return [o for value in outputs.values() for o in flattened(value)]
+    if isinstance(outputs, list | tuple):
+        return [o for value in outputs for o in flattened(value)]
+    return [outputs]
