@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +85,14 @@ def evaluations_of(bench: Bench, row: Row) -> int | None:
     return each * EXAMPLES if each else None
 
 
-def bench_case(name: str, methods: Sequence[str], repeats: int, work: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Every method on one case, and the versions that ran."""
+def bench_case(
+    name: str, methods: Sequence[str], repeats: int, work: Path
+) -> Iterator[tuple[str, list[dict[str, Any]], dict[str, Any]]]:
+    """For every method on one case: its name, its rows, and the versions that ran."""
     prepared(name, work)
     present = [c for c, (_, venv, _) in CONTENDERS.items() if interpreter(venv).exists()]
     workers = {c: Worker(c, name, work) for c in present}
     bench = Bench(load(name, work), workers)
-    found = {}
     try:
         for method in methods:
             say(f"{name}: {method}, tuning")
@@ -99,11 +100,11 @@ def bench_case(name: str, methods: Sequence[str], repeats: int, work: Path) -> t
             say(f"{name}: {method}, measuring {len(lines)} rows, {repeats} rounds")
             seconds = measured(bench, lines, EXAMPLES, repeats)
             one = single(bench, lines, repeats)
-            found[method] = [summary(bench, r, s, o, seconds[0]) for r, s, o in zip(lines, seconds, one, strict=True)]
+            told = [summary(bench, r, s, o, seconds[0]) for r, s, o in zip(lines, seconds, one, strict=True)]
+            yield method, told, {c: w.versions for c, w in workers.items()}
     finally:
         for worker in workers.values():
             worker.close()
-    return found, {c: w.versions for c, w in workers.items()}
 
 
 def work_folder() -> Path:
@@ -127,11 +128,13 @@ def main(given: Sequence[str] | None = None) -> None:
     affinity()
     found: dict[str, Any] = {"machine": machine.describe(), "repeats": args.repeats, "versions": {}, "cases": {}}
     for name in args.cases:
-        found["cases"][name], versions = bench_case(name, args.methods, args.repeats, args.work)
-        found["versions"] |= versions
-        args.out.write_text(json.dumps(found, indent=1) + os.linesep)
-    found["machine"]["load_after"] = [round(x, 2) for x in os.getloadavg()]
-    args.out.write_text(json.dumps(found, indent=1) + os.linesep)
+        for method, told, versions in bench_case(name, args.methods, args.repeats, args.work):
+            found["cases"].setdefault(name, {})[method] = told
+            found["versions"] |= versions
+            found["machine"]["load_after"] = [round(x, 2) for x in os.getloadavg()]
+            args.out.write_text(
+                json.dumps(found, indent=1) + os.linesep
+            )  # what was measured is kept if a later one fails
     print(table.summary_lines(found))
     if args.out.parent == RESULTS:
         table.write()
