@@ -209,7 +209,7 @@ class Model:
             found = self.call(tensors)
         flat = [ops.reshape(ops.cast(o, "float32"), (ops.shape(o)[0], -1)) for o in flattened(found)]
         out = flat[0] if len(flat) == 1 else ops.concatenate(flat, axis=1)
-        if self._anatomy and self._anatomy.output == "probabilities" and self._anatomy.width == 2 and out.shape[1] == 1:
+        if self._anatomy and self._anatomy.output == "probabilities" and self._anatomy.width == 1:
             out = ops.concatenate([1 - out, out], axis=1)
         return out
 
