@@ -27,11 +27,13 @@ def filled(net):
 
 
 def mlp():
-    return keras.Sequential([keras.Input((7,)), layers.Dense(9, "tanh"), layers.BatchNormalization(), layers.Dropout(0.3), layers.Dense(3, "softmax")])
+    middle = [layers.Dense(9, "tanh"), layers.BatchNormalization(), layers.Dropout(0.3)]
+    return keras.Sequential([keras.Input((7,)), *middle, layers.Dense(3, "softmax")])
 
 
 def cnn():
-    return keras.Sequential([keras.Input((8, 8, 2)), layers.Conv2D(4, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten(), layers.Dense(3)])
+    middle = [layers.Conv2D(4, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten()]
+    return keras.Sequential([keras.Input((8, 8, 2)), *middle, layers.Dense(3)])
 
 
 def text():

@@ -35,9 +35,7 @@ def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
         key = tuple((a.ndim, a.dtype.str) for a in arrays)
         known: list[Any]
         known, graph = graphs.get(key, ([None] * len(arrays), None))
-        if graph is None or not all(
-            s.shape.is_compatible_with(a.shape) for s, a in zip(known, arrays, strict=True)
-        ):
+        if graph is None or not all(s.shape.is_compatible_with(a.shape) for s, a in zip(known, arrays, strict=True)):
             signature = [_signature(a, s) for a, s in zip(arrays, known, strict=True)]
             graph = tf.function(function, input_signature=signature, autograph=False)
             graph._omit_frequent_tracing_warning = True  # one graph a function is no retracing
