@@ -3,7 +3,6 @@
 import ast
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -168,22 +167,10 @@ def test_tests_mirror_the_source():
     assert not orphans, f"tests of nothing in the source: {', '.join(orphans)}"
 
 
-def test_importing_the_package_is_cheap_and_loads_nothing_heavy():
+def test_importing_the_package_loads_nothing_heavy():
     code = f"import sys, pellucid; print(sorted(set({sorted(HEAVY)}) & set(sys.modules)))"
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        seconds.append(time.perf_counter() - start)
-        assert found.strip() == "[]"
-    bare = min(_bare_start() for _ in range(3))
-    assert min(seconds) - bare < 0.3
-
-
-def _bare_start() -> float:
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "pass"], check=True)
-    return time.perf_counter() - start
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", pellucid.__all__)

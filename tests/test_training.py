@@ -1,5 +1,4 @@
 import random
-import time
 
 import keras
 import numpy as np
@@ -62,10 +61,8 @@ def test_the_default_model_learns_breast_cancer():
 
 
 @pytest.mark.slow
-def test_the_default_model_learns_digits_in_time():
-    start = time.perf_counter()
+def test_the_default_model_learns_digits():
     assert accuracy(pl.data.load("digits", seed=0), 0) >= 0.97
-    assert time.perf_counter() - start < 60
 
 
 def test_the_default_model_standardizes_by_training_data():
