@@ -132,3 +132,23 @@ def test_ten_thousand_rows_are_fast():
     for name in E.of_task("classification"):
         E.METRICS[name].compute(y, p, 0.95, GENERATOR)
     assert time.perf_counter() - start < 10
+
+
+@pytest.mark.parametrize("lost, won", [(0.002, 0.0), (0.005, 0.0), (0.01, 0.005), (0.1, 0.05)])
+def test_paired_differences_cover_where_few_rows_change(lost, won):
+    g, covered = np.random.default_rng(8), 0
+    for _ in range(400):
+        drawn = g.random(450)
+        values = (drawn < lost).astype(float) - (drawn > 1 - won)
+        found = E.mean_interval(values, 0.95, g)
+        assert -1 <= found.low <= values.mean() <= found.high <= 1
+        assert 0 < found.width < 0.2
+        covered += lost - won in found
+    assert covered >= 0.94 * 400
+
+
+@pytest.mark.parametrize("values", [np.zeros(50), np.ones(50), -np.ones(50), np.eye(50)[0], np.eye(50)[0] / 3])
+def test_paired_differences_have_room_and_stay_in_range(values):
+    found = E.mean_interval(values, 0.95, GENERATOR)
+    assert -1 <= found.low <= values.mean() <= found.high <= 1
+    assert 0 < found.width < 0.2

@@ -16,6 +16,8 @@ from pellucid.core.resampling import (
     Interval,
     average,
     bootstrap_t,
+    clopper_pearson,
+    difference,
     student,
     studentized,
     wilson,
@@ -301,10 +303,26 @@ def paired_correlation(first: Estimate, second: Estimate, pairs: tuple[Array, Ar
     return float(np.clip(np.sum(one[pairs[0]] * two[pairs[1]]) / spread, -1, 1)) if spread > 0 else 0.0
 
 
+FEW = 10
+"""Rows that change below which a bootstrap of their mean sees too few of them."""
+
+
 def mean_interval(values: Floats, level: float, generator: np.random.Generator) -> Interval:
-    """The interval of a mean of paired differences; where none differs, what a share of none still allows."""
-    count = len(values)
-    if count > 1 and np.ptp(values) == 0:
-        room, middle = wilson(0, count, level).high, float(values[0])
-        return Interval(middle - room, middle + room, level, "wilson, none differs")
-    return student(values, level) if count < 2 or count > 2000 else studentized(values, generator, level)
+    """The interval of a mean of paired differences in [-1, 1], of which many may be 0; never outside [-1, 1].
+
+    Differences of hits (-1, 0, 1) are two shares of one sample, of rows lost and rows won: the exact intervals of both are
+    combined, with their correlation -sqrt(l w / ((1 - l) (1 - w))). Of other differences, where few are not 0, the
+    exact bounds of the two shares bound the mean.
+
+    Source: Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404; Zou and Donner 2008, doi:10.1002/sim.3095.
+    """
+    count, lost, won = len(values), int(np.sum(values > 0)), int(np.sum(values < 0))
+    first, second = (clopper_pearson(n, count, level) for n in (lost, won))
+    if np.isin(values, (-1, 0, 1)).all():
+        odds = [n / max(1, count - n) for n in (lost, won)]
+        found = difference((lost / count, first), (won / count, second), -min(1.0, float(np.sqrt(odds[0] * odds[1]))))
+    elif lost + won < FEW:
+        found = Interval(-second.high, first.high, level, "bounds of clopper-pearson")
+    else:
+        found = student(values, level) if count > 2000 else studentized(values, generator, level)
+    return Interval(max(-1.0, found.low), min(1.0, found.high), level, found.kind)
