@@ -126,3 +126,15 @@ def test_certain_and_right_is_calibrated():
     assert found.verdict == "calibrated"
     assert found.value == 0
     assert found.interval.high > 0
+
+
+@pytest.mark.parametrize("errors", [0, 1, 3, 10])
+@pytest.mark.parametrize("binning", ["equal-mass", "equal-width"])
+def test_saturated_confidences_leave_an_interval(errors, binning):
+    g = np.random.default_rng(errors)
+    confidence = 1 - 0.001 * g.random(450)
+    confidence[:60] = g.uniform(0.5, 1, 60)
+    hit = np.arange(450) >= errors
+    found = estimate(confidence, hit, edges(confidence, 15, binning), g)
+    assert found.interval.width > 1e-3
+    assert found.value in found.interval

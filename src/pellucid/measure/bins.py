@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pellucid.core.resampling import Interval
+from pellucid.core.resampling import Interval, clopper_pearson
 from pellucid.shapes import Array, Floats
 
 DRAWS = 1000
@@ -128,7 +128,22 @@ def estimate(
     low = _first_reaching(true, upper, seen)
     high = _first_reaching(true, lower, seen)
     interval = Interval(min(low, value), max(high, value), level, "consistency resampling")
+    if max(upper) < seen or max(lower) < seen:  # accuracies reached 0 or 1 before this shape spanned the interval
+        wide = _bounds(found, norm, level)
+        interval = Interval(min(wide.low, interval.low), max(wide.high, interval.high), level, wide.kind)
     return ErrorEstimate(seen, value, interval, float((1 + np.sum(drawn >= seen)) / (1 + DRAWS)))
+
+
+def _bounds(found: Bins, norm: float, level: float) -> Interval:
+    """The least and largest error that exact intervals of every bin's accuracy allow, their level shared out evenly."""
+    share = 1 - (1 - level) / len(found.count)
+    hits = np.rint(found.accuracy * found.count).astype(int)
+    each = [clopper_pearson(int(h), int(n), share) for h, n in zip(hits, found.count, strict=True)]
+    low, high = (np.array(ends) for ends in zip(*each, strict=True))
+    near = np.maximum(0, np.maximum(low - found.confidence, found.confidence - high))
+    far = np.maximum(np.abs(low - found.confidence), np.abs(high - found.confidence))
+    ends = (float(plug_in(found.weight, side, norm)) for side in (near, far))
+    return Interval(*ends, level, "clopper-pearson in every bin")
 
 
 def shape(found: Bins) -> Floats:
