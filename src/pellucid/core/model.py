@@ -172,8 +172,6 @@ class Model:
             self._anatomy = seen
             sample = self.outputs_of(self._as_taken([a[:32] for a in arrays]), soft=True)
             seen = replace(seen, output=by_values(sample, self.native))
-        if seen.output == "probabilities" and seen.width == 1:
-            seen = replace(seen, width=2)
         self._anatomy = seen
         self._compiled.clear()
 
