@@ -37,8 +37,8 @@ def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
         known, graph = graphs.get(key, ([None] * len(arrays), None))
         if graph is None or not all(s.shape.is_compatible_with(a.shape) for s, a in zip(known, arrays, strict=True)):
             signature = [_signature(a, s) for a, s in zip(arrays, known, strict=True)]
-            graph = tf.function(function, input_signature=signature, autograph=False)
-            graph._omit_frequent_tracing_warning = True  # one graph a function is no retracing
+            # The concrete function skips the search for a matching graph, which costs more than a small model.
+            graph = tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
             graphs[key] = signature, graph
         return tf.nest.map_structure(lambda t: t.numpy(), graph(*map(tf.convert_to_tensor, arrays)))
 

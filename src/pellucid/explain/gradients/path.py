@@ -16,7 +16,7 @@ from pellucid.explain.base import Attribution, Method, Question, map_norm, relat
 from pellucid.explain.gradients.engine import along_path, start_scores
 from pellucid.shapes import Array, Floats
 
-FIRST, GROUP = 8, 8
+FIRST, GROUP = 8, 16
 """Intervals of the first rule, and new points evaluated together in later rounds."""
 
 BLOCK = 64 * 2**20
