@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.process import ROOT, environment
+from benchmarks.run import prepared, work_folder
 
 LIMIT_MIB = 1024
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -32,10 +33,11 @@ def explain(rows: int) -> dict[str, float]:
     import numpy as np
 
     import pellucid as pl
-    from benchmarks.cases import table_model
+    from benchmarks.cases import load, table
 
-    x = np.random.default_rng(0).normal(size=(rows, 30)).astype(np.float32)
-    model, method = pl.wrap(table_model()), pl.IntegratedGradients()
+    chance, known = np.random.default_rng(0), table()[0]
+    x = known[chance.integers(0, len(known), rows)] + 0.1 * chance.normal(size=(rows, 30)).astype(np.float32)
+    model, method = pl.wrap(load("table", work_folder()).model()), pl.IntegratedGradients()
     pl.explain(model, x[:64], method, progress=False)
     before, start = resident(), time.perf_counter()
     found = pl.explain(model, x, method, progress=False)
@@ -54,6 +56,7 @@ def main() -> None:
     if args.here:
         print(json.dumps(explain(args.rows)))
         return
+    prepared("table", work_folder())
     lines = ["| | above the model, MiB (limit 1,024) | seconds | gradients | converged |", "|:--|--:|--:|--:|--:|"]
     for backend in BACKENDS:
         command = [sys.executable, "-m", "benchmarks.memory", "--here", "--rows", str(args.rows)]
