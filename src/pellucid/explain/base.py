@@ -268,10 +268,10 @@ def sampling_error(values: Sequence[Array], standard_error: Sequence[Array]) -> 
     The squared error of a map is a sum of squares with expectation S1 = sum of se^2; it is taken for S1/nu times a
     chi-square of nu = S1^2 / sum of se^4 degrees of freedom (Satterthwaite 1946, doi:10.2307/3002019).
     """
-    from scipy.stats import chi2
+    from scipy.special import chdtri
 
     squares = np.concatenate([np.square(flat(s), dtype=np.float64) for s in standard_error], axis=1)
     total, fourth = squares.sum(1), (squares**2).sum(1)
     freedom = np.maximum(relative(total**2, fourth), 1.0)
-    bound = np.sqrt(total * chi2.ppf(0.95, freedom) / freedom)
+    bound = np.sqrt(total * chdtri(freedom, 0.05) / freedom)
     return relative(bound, map_norm(values))
