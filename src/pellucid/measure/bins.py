@@ -142,8 +142,8 @@ def _bounds(found: Bins, norm: float, level: float) -> Interval:
     low, high = (np.array(ends) for ends in zip(*each, strict=True))
     near = np.maximum(0, np.maximum(low - found.confidence, found.confidence - high))
     far = np.maximum(np.abs(low - found.confidence), np.abs(high - found.confidence))
-    ends = (float(plug_in(found.weight, side, norm)) for side in (near, far))
-    return Interval(*ends, level, "clopper-pearson in every bin")
+    least, most = (float(plug_in(found.weight, side, norm)) for side in (near, far))
+    return Interval(least, most, level, "clopper-pearson in every bin")
 
 
 def shape(found: Bins) -> Floats:
