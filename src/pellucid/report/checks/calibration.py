@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pellucid.report.checks.base import Evidence, explained
 from pellucid.report.finding import Finding
 
-SMALL, GRAVE = 0.02, 0.15
-"""Errors surely below the first do not matter; errors surely above the second are critical."""
+SMALL, UNSETTLED, GRAVE = 0.02, 0.05, 0.15
+"""Errors surely below the first do not matter, surely above the last are critical; one that may exceed the second is
+not called calibrated."""
 
 _TITLES = {
     "calibrated": "Its confidence can be taken at its word",
@@ -33,7 +34,7 @@ def calibration(evidence: Evidence) -> Iterator[Finding]:
     title = _TITLES.get(found.verdict, "How far its confidence can be taken at its word")
     if severity == "good" and found.verdict != "calibrated":
         title = "Its confidence is off, by too little to matter"
-    if found.verdict == "calibrated" and high > 0.1:
+    if found.verdict == "calibrated" and high > UNSETTLED:
         severity, title = "note", "No calibration error is shown, and a large one is not ruled out"
         step = "More test rows would narrow the interval until it settles the question."
     limits = (
