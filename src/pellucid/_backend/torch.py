@@ -97,8 +97,8 @@ def hessian_vector(
     with torch.enable_grad():
         value = loss(*map(_tensor, arrays))
         grads = torch.autograd.grad(value, values, create_graph=True, **options)
-        along = sum((g * _tensor(v).to(g.dtype)).sum() for g, v in zip(grads, vector, strict=True))
-        if not isinstance(along, torch.Tensor) or not along.requires_grad:  # linear in every parameter
+        along = torch.stack([(g * _tensor(v).to(g.dtype)).sum() for g, v in zip(grads, vector, strict=True)]).sum()
+        if not along.requires_grad:  # linear in every parameter
             return [np.zeros(tuple(v.shape), np.float32) for v in values]
         product = torch.autograd.grad(along, values, **options)
     return [_array(p) for p in product]
