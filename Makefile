@@ -5,10 +5,12 @@
 #   make test                                     run the tests on TensorFlow
 #   make test BACKENDS="tensorflow jax torch"     run them on all three, each in a process of its own
 #   make test SLOW=1                              with the slow tests as well
+#   make test WORKERS=8                           with eight processes beside each other instead of two
 
 BACKENDS ?= tensorflow
 SLOW ?=
 ARGS ?=
+WORKERS ?= 2
 VENV ?= .venv
 REPORT ?= reports/breast-cancer
 
@@ -43,7 +45,7 @@ audit: $(READY) ## audit a model on real data; ends with the path of the report
 test: $(READY) $(DEV) ## run the tests, one process a backend
 	@failed=; for backend in $(BACKENDS); do \
 	  echo "== tests on $$backend"; \
-	  $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest $(if $(SLOW),,-m "not slow") -q $(ARGS) \
+	  $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest $(if $(SLOW),,-m "not slow") -q -n $(WORKERS) --dist worksteal $(ARGS) \
 	    || failed="$$failed $$backend"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "tests failed on:$$failed"; exit 1; fi

@@ -33,7 +33,7 @@ ALLOWED = {
     "layers": DATA,
     "models": DATA | {"layers"},
     "verify": DATA | {"training", "explain.base"},
-    "plot": BASE | {"core.record", "core.measurement", "core.resampling", "core.randomness"},
+    "plot": BASE | {"core.numbers", "core.record", "core.measurement", "core.resampling", "core.randomness"},
     "report": DATA | {"explain", "verify", "measure", "plot"},
     "study": DATA | VERBS | {"training", "models", "verify", "plot", "report"},
     "cli": DATA | VERBS | {"training", "models", "verify", "plot", "report", "study"},

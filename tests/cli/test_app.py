@@ -1,6 +1,5 @@
 """The command line as a whole: quick help, a version, one exit code for every ending."""
 
-import resource
 import subprocess
 import sys
 
@@ -16,16 +15,10 @@ def ran(*arguments, **options):
     return subprocess.run([sys.executable, "-c", CONSOLE, *arguments], capture_output=True, text=True, **options)
 
 
-def test_help_answers_within_half_a_second_and_loads_nothing_heavy():
-    spent = lambda: (used := resource.getrusage(resource.RUSAGE_CHILDREN)).ru_utime + used.ru_stime  # noqa: E731
-    seconds = []
-    for _ in range(5):  # processor time, so that a busy machine does not count
-        start = spent()
-        found = ran("--help")
-        seconds.append(spent() - start)
+def test_help_names_the_commands_and_loads_nothing_heavy():
+    found = ran("--help")
     assert found.returncode == 0
     assert all(command in found.stdout for command in ("audit", "explain", "methods", "data"))
-    assert min(seconds) < 0.5
     listing = "import sys, atexit; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
     code = [sys.executable, "-c", listing + CONSOLE, "--help"]
     loaded = set(subprocess.run(code, capture_output=True, text=True).stderr.split())

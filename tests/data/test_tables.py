@@ -63,7 +63,7 @@ def test_missing_cells_quotes_blank_lines_and_gzip(write):
         ("\n \n", "empty"),
         ("a,b\n", "no rows"),
         ("a,b\n1,2\n3,caf\xe9\n".encode("latin-1"), "row 3 is not UTF-8"),
-        (gzip.compress(b"a,b\n1,2\n" * 99)[:-12], "cut short"),
+        (gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:-12], "cut short"),
     ],
 )
 def test_bad_text_names_its_row(write, text, message):

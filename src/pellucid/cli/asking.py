@@ -97,7 +97,7 @@ def output(text: str, names: Sequence[str] | None) -> Any:
 
 def heading(found: Any, i: int, row: int) -> str:
     """One line about example `i`: its row and the score that is explained."""
-    from pellucid.plot.numbers import figure
+    from pellucid.core.numbers import figure
 
     number = int(found.classes[i])
     names = found.class_names
@@ -112,7 +112,7 @@ def heading(found: Any, i: int, row: int) -> str:
 
 def accuracy(found: Any, i: int) -> str:
     """How exact the map of example `i` is."""
-    from pellucid.plot.numbers import figure
+    from pellucid.core.numbers import figure
 
     size = None if found.error is None else figure(float(found.error[i]), percent=True)
     error = None if size is None else f"estimated error of the whole map {size}"

@@ -114,7 +114,7 @@ def _table(parts: list[dict[str, Any]], sampled: bool) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    from pellucid.plot.numbers import figure
+    from pellucid.core.numbers import figure
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     headings = ["input", "value", "counts for", *(["± standard error"] if sampled else []), ""]

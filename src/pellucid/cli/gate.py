@@ -156,7 +156,7 @@ def show(outcomes: Iterable[Outcome], console: Any) -> None:
     """Print the outcomes as a table."""
     from rich.table import Table
 
-    from pellucid.plot.numbers import figure, span
+    from pellucid.core.numbers import figure, span
 
     table = Table("gate", "limit", "compared", "found", "95 % interval", "", box=None, padding=(0, 2, 0, 0))
     for o in outcomes:

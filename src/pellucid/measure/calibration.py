@@ -9,11 +9,11 @@ import numpy as np
 
 from pellucid.core import options
 from pellucid.core.measurement import Measurement
+from pellucid.core.numbers import counted, figure, stated
 from pellucid.core.resampling import wilson
 from pellucid.errors import NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.bins import Bins, ErrorEstimate, binned, debiased_square, edges, estimate
-from pellucid.measure.wording import counted, percent
 from pellucid.shapes import Array, Floats
 
 BINNINGS = ("equal-mass", "equal-width")
@@ -129,9 +129,9 @@ def judged(confidence: Floats, hit: Array, found: ErrorEstimate, level: float) -
 
 def _told(confidence: Floats, hit: Array, found: ErrorEstimate, verdict: str) -> str:
     share = wilson(int(hit.sum()), len(hit))
-    said, came = (percent(float(part.mean()), share).split(" (")[0] for part in (confidence, hit))
+    said, came = (figure(float(part.mean()), share, percent=True) for part in (confidence, hit))
     what = f"On {counted(len(hit), 'unseen row')} the model is {said} sure on average and {came} right"
     if verdict == "calibrated":
-        most = percent(found.interval.high, found.interval, unit="points").split(" (")[0]
+        most = figure(found.interval.high, found.interval, unit="points", percent=True)
         return f"{what}; no calibration error is shown, one of up to {most} cannot be ruled out."
-    return f"{what}; its confidence is off by {percent(found.value, found.interval, unit='points')}."
+    return f"{what}; its confidence is off by {stated(found.value, found.interval, unit='points', percent=True)}."

@@ -10,11 +10,11 @@ import numpy as np
 
 from pellucid.core import options
 from pellucid.core.measurement import Measurement
+from pellucid.core.numbers import stated
 from pellucid.core.resampling import Interval, difference
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.estimates import METRICS, Estimate, Metric, headline, paired_correlation
 from pellucid.measure.performance import amount, estimated, known_metric, written
-from pellucid.measure.wording import number, percent
 from pellucid.shapes import Array
 
 TOLERANCE = 0.02
@@ -128,7 +128,7 @@ def _told(
     metric: Metric, sides: tuple[Estimate, Estimate], gap: float, interval: Interval, verdict: str, tolerance: float
 ) -> str:
     seen, new = (amount(metric, side.value, side.interval).split(" (")[0] for side in sides)
-    told = partial(percent, unit="points") if metric.share else number
+    told = partial(stated, percent=metric.share, unit="points")
     what = f"The {metric.label} is {seen} on training data and {new} on new data, a gap of {told(gap, interval)}"
     return {
         "generalizes": f"{what}: any gap is smaller than {told(tolerance)}.",

@@ -10,11 +10,11 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
+from pellucid.core.numbers import counted, figure, stated
 from pellucid.core.resampling import wilson
 from pellucid.errors import InvalidInput, NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.twins import arrays_of, digests, nearest, scale, standardised
-from pellucid.measure.wording import counted, percent
 from pellucid.shapes import Array
 
 
@@ -80,7 +80,7 @@ class Leakage(Measure):
         }  # fmt: skip
         if context.has_model and test.y is not None and context.task == "classification":
             detail["accuracy"] = self._accuracy(context, twin)
-        told = _told(detail, len(test), percent(value, interval))
+        told = _told(detail, len(test), stated(value, interval, percent=True))
         return Measurement(self.quantity, value, interval, verdict, {"explanation": told, **detail})
 
     def _twins(self, train: Dataset, test: Dataset, context: Context) -> tuple[Array, int, dict[str, Any]]:
@@ -153,8 +153,6 @@ def _told(detail: dict[str, Any], count: int, share: str) -> str:
     said.extend(f"{count} {name} occur on both sides" for name, count in shared.items() if count)
     parts = detail.get("accuracy")
     if parts and parts["twins"] and parts["others"]:
-        everything, others = (
-            percent(parts[n]["value"], parts[n]["interval"]).split(" (")[0] for n in ("all", "others")
-        )
+        everything, others = (figure(parts[n]["value"], parts[n]["interval"], percent=True) for n in ("all", "others"))
         said.append(f"accuracy is {everything} with and {others} without them")
     return "; ".join(said) + "."

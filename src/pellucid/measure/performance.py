@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 from pellucid.core import options
 from pellucid.core.measurement import Measurement
+from pellucid.core.numbers import counted, stated
 from pellucid.core.record import Value
 from pellucid.core.resampling import Interval
 from pellucid.errors import InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.estimates import METRICS, Estimate, Metric, headline, of_task
-from pellucid.measure.wording import counted, number, percent
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Performance(Measure):
         >>> model = pl.wrap(lambda x: np.hstack([1 - x, x]), output="probabilities")
         >>> found, = pl.measure(model, pl.Performance(), test=(x, (x[:, 0] > 0.4).astype(int)))
         >>> found.detail["explanation"]
-        'Of 200 unseen rows, 90 % (95 % interval 85 to 93 %) are classified right.'
+        'Of 200 unseen rows, 90\u202f% (95\u202f% interval 85\xa0to\xa093\u202f%) are classified right.'
 
     References:
         Wilson 1927, doi:10.1080/01621459.1927.10502953. Efron 1987, doi:10.1080/01621459.1987.10478410.
@@ -119,11 +119,11 @@ def estimated(context: Context, name: str, split: str, level: float) -> Estimate
 
 def amount(metric: Metric, value: float, interval: Interval | None = None) -> str:
     """A quality, or a difference of two, in words: a percentage where it is a share."""
-    return (percent if metric.share else number)(value, interval)
+    return stated(value, interval, percent=metric.share)
 
 
 def _told(metric: Metric, name: str, found: Estimate, count: int) -> str:
     rows = counted(count, "unseen row")
     if name == "accuracy":
-        return f"Of {rows}, {percent(found.value, found.interval)} are classified right."
+        return f"Of {rows}, {stated(found.value, found.interval, percent=True)} are classified right."
     return f"On {rows}, the {metric.label} is {amount(metric, found.value, found.interval)}."

@@ -11,12 +11,12 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
+from pellucid.core.numbers import counted, figure, stated
 from pellucid.core.resampling import Interval, bootstrap_counts, student
 from pellucid.data.corruptions import SEVERITIES, Corruption, corruptions, reference
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.estimates import mean_interval
-from pellucid.measure.wording import counted, number, percent
 from pellucid.shapes import Array, Floats
 
 
@@ -184,10 +184,10 @@ def _require_numbers(context: Context) -> None:
 
 def _told(quality: _Quality, value: float, interval: Interval, worst: str, most: float, count: int) -> str:
     share = quality.classes
-    clean = percent(quality.clean, interval) if share else number(quality.clean, interval)
+    clean = stated(quality.clean, interval, percent=share)
     clean = clean.split(" (")[0]
-    drop = percent(value, interval, unit="points") if share else number(value, interval)
-    largest = (percent(most, interval, unit="points") if share else number(most, interval)).split(" (")[0]
+    drop = stated(value, interval, percent=share, unit="points")
+    largest = figure(most, interval, percent=share, unit="points")
     return (
         f"Of its {quality.name} of {clean} on {counted(count, 'unseen row')}, corrupted inputs cost {drop} on average; "
         f"{worst} costs most, {largest}."

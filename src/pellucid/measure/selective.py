@@ -10,10 +10,10 @@ import numpy as np
 
 from pellucid.core import options
 from pellucid.core.measurement import Measurement
+from pellucid.core.numbers import counted, figure, stated
 from pellucid.core.resampling import Interval, bootstrap_counts, wilson
 from pellucid.errors import InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
-from pellucid.measure.wording import counted, number, percent
 from pellucid.shapes import Array, Floats
 
 
@@ -189,8 +189,8 @@ def _told(wrong: Floats, area: float, interval: Interval, verdict: str, risk: Fl
     rate = wilson(int(wrong.sum()), len(wrong))
     if verdict == "no errors":
         return f"None of {rows} is wrong, so there is no error that confidence could warn of."
-    everything, kept = (percent(r, rate).split(" (")[0] for r in (float(wrong.mean()), half))
+    everything, kept = (figure(r, rate, percent=True) for r in (float(wrong.mean()), half))
     return (
         f"Answering all of {rows}, the model is wrong on {everything}; answering the surer half, on {kept} "
-        f"(area under the risk-coverage curve {number(area, interval)}, {verdict})."
+        f"(area under the risk-coverage curve {stated(area, interval)}, {verdict})."
     )

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from pellucid.core.numbers import figure, given
 from pellucid.errors import InvalidInput
 from pellucid.plot.axes import Scale, bar, limits
 from pellucid.plot.heat import bound_of, grey, key, largest, paint
-from pellucid.plot.numbers import figure, given
 from pellucid.plot.ranking import by_column
 from pellucid.plot.scene import Box, Line, Mark, Picture, Raster, Table, Text, shorten, text_width
 from pellucid.plot.theme import SMALL

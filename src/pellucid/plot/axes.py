@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pellucid.plot.numbers import figure
+from pellucid.core.numbers import figure
 from pellucid.plot.scene import Area, Line, Mark, Point, Text
 from pellucid.plot.theme import SMALL
 from pellucid.shapes import Floats

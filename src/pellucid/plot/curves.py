@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from pellucid.core.measurement import Measurement
+from pellucid.core.numbers import figure, span
 from pellucid.core.resampling import wilson
 from pellucid.errors import InvalidInput
 from pellucid.plot.axes import Frame, rounded
-from pellucid.plot.numbers import figure, span
 from pellucid.plot.scene import Box, Dot, Line, Mark, Picture, Table, Text
 from pellucid.plot.theme import SMALL
 from pellucid.shapes import Floats

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from pellucid.core.measurement import Measurement
+from pellucid.core.numbers import figure
 from pellucid.errors import InvalidInput
 from pellucid.plot.axes import Frame, limits
 from pellucid.plot.curves import SIZE, read
-from pellucid.plot.numbers import figure
 from pellucid.plot.scene import Dot, Line, Mark, Picture, Table, Text, shorten, text_width
 from pellucid.plot.theme import SMALL
 from pellucid.shapes import Floats

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pellucid.core.measurement import Measurement
+from pellucid.core.numbers import figure, span
 from pellucid.core.resampling import Interval
 from pellucid.errors import InvalidInput
 from pellucid.plot.axes import Scale, limits, tick_label, ticks, whisker
-from pellucid.plot.numbers import figure, span
 from pellucid.plot.scene import Box, Dot, Line, Mark, Picture, Table, Text, shorten
 from pellucid.plot.theme import SMALL
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from pellucid.core.measurement import Measurement
+from pellucid.core.numbers import figure, span
 from pellucid.plot.axes import Frame, limits, rounded
 from pellucid.plot.curves import SIZE, read
-from pellucid.plot.numbers import figure, span
 from pellucid.plot.scene import Dot, Line, Mark, Picture, Table, Text, shorten
 from pellucid.plot.theme import SMALL
 

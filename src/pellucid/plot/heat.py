@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pellucid.plot.numbers import figure
+from pellucid.core.numbers import figure
 from pellucid.plot.scene import Mark, Picture, Raster, Table, Text
 from pellucid.plot.theme import HEAT_AGAINST, HEAT_FOR, HEAT_MAGNITUDE, SMALL
 from pellucid.shapes import Array, Floats

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from pellucid.core.numbers import figure
 from pellucid.core.randomness import stream
 from pellucid.core.record import Record
 from pellucid.core.resampling import Interval
 from pellucid.plot.axes import Scale, bar, limits, tick_label, ticks, whisker
 from pellucid.plot.heat import heatmap
-from pellucid.plot.numbers import figure
 from pellucid.plot.scene import Box, Line, Mark, Picture, Table, Text, shorten, text_width
 from pellucid.plot.theme import SMALL
 from pellucid.shapes import Array, Floats

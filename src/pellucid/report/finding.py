@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pellucid.core import options
+from pellucid.core.numbers import figure, span
 from pellucid.core.record import Value
 from pellucid.core.resampling import Interval
 from pellucid.errors import InvalidOption
-from pellucid.plot.numbers import figure, span
 
 SEVERITIES = ("critical", "warning", "note", "good")
 """Gravest first. critical: do not rely on the model before this is settled. warning: it limits where the model can be

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pellucid.core.numbers import count, figure, span
 from pellucid.errors import NotApplicable
-from pellucid.plot.numbers import count, figure, span
 from pellucid.report.checks.base import Evidence
 from pellucid.report.finding import Finding
 

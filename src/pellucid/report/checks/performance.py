@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pellucid.core.measurement import Measurement
+from pellucid.core.numbers import figure, span
 from pellucid.core.resampling import Interval
-from pellucid.plot.numbers import figure, span
 from pellucid.report.checks.base import Evidence, explained
 from pellucid.report.finding import Finding
 

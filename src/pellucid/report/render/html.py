@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
+from pellucid.core.numbers import count, plain
 from pellucid.plot import theme
 from pellucid.plot.estimates import strip
-from pellucid.plot.numbers import count, plain
 from pellucid.report.finding import SEVERITIES, Finding
 from pellucid.report.render.sections import sections
 

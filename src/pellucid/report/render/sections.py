@@ -8,9 +8,9 @@ from typing import Any
 
 from pellucid import plot
 from pellucid.core.measurement import Measurement
+from pellucid.core.numbers import count, figure, span, sureness
 from pellucid.core.record import encode
 from pellucid.errors import InvalidInput
-from pellucid.plot.numbers import count, figure, span, sureness
 from pellucid.plot.scene import Picture, Table
 from pellucid.report.selection import CHECKED, ROLES, Example
 

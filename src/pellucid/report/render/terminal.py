@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pellucid.plot.numbers import count
+from pellucid.core.numbers import count
 from pellucid.plot.theme import COLOURS, SEVERITIES
 
 _VERDICTS = {"unfit": "critical", "caution": "warning", "sound": "good"}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pellucid.core.numbers import decimals, figure, plain, span, sureness
 from pellucid.core.resampling import Interval
-from pellucid.plot.numbers import decimals, figure, plain, span, sureness
 
 
 @pytest.mark.parametrize(

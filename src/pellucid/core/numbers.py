@@ -1,4 +1,4 @@
-"""Figures with the digits that their interval supports.
+"""Numbers as a reviewer reads them, with the digits that their interval supports.
 
 The rule is the Particle Data Group's: where the three leading digits of the uncertainty (here half the interval) lie
 between 100 and 354 two of them are kept, between 355 and 949 one, and from 950 it is rounded up to 1000 and two are
@@ -60,6 +60,29 @@ def span(interval: Interval | None, *, percent: bool = False, unit: str = "%") -
     places = _digits(max(finite, default=0.0), interval, scale)
     low, high = (_fixed(end * scale, places) if math.isfinite(end) else figure(end) for end in interval)
     return f"{low}{SPACE}to{SPACE}{high}" + (f"{THIN}{unit}" if percent else "")
+
+
+def stated(value: float | None, interval: Interval | None = None, *, percent: bool = False, unit: str = "%") -> str:
+    """A number with its interval in a sentence.
+
+    Example:
+        >>> stated(0.31, Interval(0.27, 0.36))
+        '0.31 (95\u202f% interval 0.27\xa0to\xa00.36)'
+    """
+    text = figure(value, interval, percent=percent, unit=unit)
+    if interval is None:
+        return text
+    return f"{text} ({100 * interval.level:g}{THIN}% interval {span(interval, percent=percent, unit=unit)})"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A count with its noun.
+
+    Example:
+        >>> counted(1, "row"), counted(12000, "row"), counted(2, "class", "classes")
+        ('1 row', '12,000 rows', '2 classes')
+    """
+    return f"{count(number)} {noun if number == 1 else plural or noun + 's'}"
 
 
 def given(value: float) -> str:
