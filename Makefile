@@ -3,7 +3,7 @@
 #
 #   make audit                                    audit a model on the breast-cancer data, and write a report
 #   make test                                     run the tests on TensorFlow
-#   make test BACKENDS="tensorflow jax torch"     run them on all three, each in a process of its own
+#   make test BACKENDS="tensorflow jax torch"     run them on all three, one after the other
 #   make test SLOW=1                              with the slow tests as well
 #   make test WORKERS=8                           with eight processes beside each other instead of two
 
@@ -42,7 +42,7 @@ setup: $(READY) $(DEV) ## make .venv with everything that development needs
 audit: $(READY) ## audit a model on real data; ends with the path of the report
 	@KERAS_BACKEND=$(FIRST) $(BIN)/pellucid audit breast-cancer --out $(REPORT)
 
-test: $(READY) $(DEV) ## run the tests, one process a backend
+test: $(READY) $(DEV) ## run the tests, one backend a process, in WORKERS of them
 	@failed=; for backend in $(BACKENDS); do \
 	  echo "== tests on $$backend"; \
 	  $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest $(if $(SLOW),,-m "not slow") -q -n $(WORKERS) --dist worksteal $(ARGS) \

@@ -132,9 +132,8 @@ def main(given: Sequence[str] | None = None) -> None:
             found["cases"].setdefault(name, {})[method] = told
             found["versions"] |= versions
             found["machine"]["load_after"] = [round(x, 2) for x in os.getloadavg()]
-            args.out.write_text(
-                json.dumps(found, indent=1) + os.linesep
-            )  # what was measured is kept if a later one fails
+            text = json.dumps(found, indent=1) + os.linesep
+            args.out.write_text(text)  # what was measured is kept if a later one fails
     print(table.summary_lines(found))
     if args.out.parent == RESULTS:
         table.write()

@@ -27,7 +27,7 @@ def decimals(uncertainty: float) -> int:
     order = math.floor(math.log10(uncertainty))
     lead = round(uncertainty / 10.0 ** (order - 2))
     if lead >= 950:
-        return 1 - order - 1
+        return -order
     return -order + (1 if lead <= 354 else 0)
 
 

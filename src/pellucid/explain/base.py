@@ -226,7 +226,7 @@ def _recorded(q: Question, method: Method, found: Attribution, data: Dataset | N
     )  # fmt: skip
     gap = None
     if found.complete and found.baseline_output is not None:
-        gap = np.abs(sum(flat(v).sum(1, dtype=np.float64) for v in found.values) - (q.output - found.baseline_output))
+        gap = completeness_gap(found.values, q.output - found.baseline_output)
     return Explanation(
         values=as_given(found.values), inputs=as_given(q.inputs), output=q.output, classes=q.target.classes,
         converged=found.converged, evaluations=found.evaluations, selector=q.target.selector,
@@ -254,6 +254,11 @@ def per_example(numbers: Array, like: Array) -> Array:
 def map_norm(maps: Sequence[Array]) -> Floats:
     """L2 norm of each example's whole map (B,), over all inputs."""
     return np.sqrt(sum(np.square(flat(m), dtype=np.float64).sum(1) for m in maps))
+
+
+def completeness_gap(maps: Sequence[Array], change: Floats) -> Floats:
+    """How far each example's whole map, added up, is from the change in score (B,) that it should account for."""
+    return np.abs(sum(flat(m).sum(1, dtype=np.float64) for m in maps) - change)
 
 
 def relative(size: Floats, norm: Floats) -> Floats:

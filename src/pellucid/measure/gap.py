@@ -10,11 +10,11 @@ import numpy as np
 
 from pellucid.core import options
 from pellucid.core.measurement import Measurement
-from pellucid.core.numbers import stated
+from pellucid.core.numbers import figure, stated
 from pellucid.core.resampling import Interval, difference
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.estimates import METRICS, Estimate, Metric, headline, paired_correlation
-from pellucid.measure.performance import amount, estimated, known_metric, written
+from pellucid.measure.performance import estimated, known_metric, written
 from pellucid.shapes import Array
 
 TOLERANCE = 0.02
@@ -127,7 +127,7 @@ def judged(interval: Interval, tolerance: float) -> str:
 def _told(
     metric: Metric, sides: tuple[Estimate, Estimate], gap: float, interval: Interval, verdict: str, tolerance: float
 ) -> str:
-    seen, new = (amount(metric, side.value, side.interval).split(" (")[0] for side in sides)
+    seen, new = (figure(side.value, side.interval, percent=metric.share) for side in sides)
     told = partial(stated, percent=metric.share, unit="points")
     what = f"The {metric.label} is {seen} on training data and {new} on new data, a gap of {told(gap, interval)}"
     return {

@@ -10,7 +10,6 @@ from pellucid.core import options
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, stated
 from pellucid.core.record import Value
-from pellucid.core.resampling import Interval
 from pellucid.errors import InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.estimates import METRICS, Estimate, Metric, headline, of_task
@@ -117,13 +116,8 @@ def estimated(context: Context, name: str, split: str, level: float) -> Estimate
     return metric.compute(labels, answers, level, context.stream(name, split))
 
 
-def amount(metric: Metric, value: float, interval: Interval | None = None) -> str:
-    """A quality, or a difference of two, in words: a percentage where it is a share."""
-    return stated(value, interval, percent=metric.share)
-
-
 def _told(metric: Metric, name: str, found: Estimate, count: int) -> str:
-    rows = counted(count, "unseen row")
+    rows, quality = counted(count, "unseen row"), stated(found.value, found.interval, percent=metric.share)
     if name == "accuracy":
-        return f"Of {rows}, {stated(found.value, found.interval, percent=True)} are classified right."
-    return f"On {rows}, the {metric.label} is {amount(metric, found.value, found.interval)}."
+        return f"Of {rows}, {quality} are classified right."
+    return f"On {rows}, the {metric.label} is {quality}."

@@ -184,8 +184,7 @@ def _require_numbers(context: Context) -> None:
 
 def _told(quality: _Quality, value: float, interval: Interval, worst: str, most: float, count: int) -> str:
     share = quality.classes
-    clean = stated(quality.clean, interval, percent=share)
-    clean = clean.split(" (")[0]
+    clean = figure(quality.clean, interval, percent=share)
     drop = stated(value, interval, percent=share, unit="points")
     largest = figure(most, interval, percent=share, unit="points")
     return (

@@ -12,7 +12,7 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.masks import resolve_baseline
 from pellucid.core.progress import Progress
-from pellucid.explain.base import Attribution, Method, Question, flat, map_norm, relative
+from pellucid.explain.base import Attribution, Method, Question, completeness_gap, map_norm, relative
 from pellucid.explain.gradients.engine import along_path, start_scores
 from pellucid.shapes import Array, Floats
 
@@ -107,7 +107,7 @@ class IntegratedGradients(Method):
             sums = added if number == 0 else tuple(s + a for s, a in zip(sums, added, strict=True))
             fine, coarse = [s[:, 1] for s in sums], [s[:, 0] for s in sums]
             change = map_norm([f - c for f, c in zip(fine, coarse, strict=True)])
-            gap = np.abs(sum(flat(f).sum(1, dtype=np.float64) for f in fine) - promised[active])
+            gap = completeness_gap(fine, promised[active])
             error[active] = relative(pooled_error(change, jumps, gap), map_norm(fine))
             spent[active] = intervals - 1
             for v, f in zip(values, fine, strict=True):
