@@ -265,5 +265,7 @@ def test_a_torch_module_alone(generator):
     module[:5](leaf)[:, 2].sum().backward()
     e = pl.explain(model, x, pl.Gradient(), target=2)
     np.testing.assert_allclose(e.values, leaf.grad.numpy(), rtol=1e-5, atol=1e-6)
-    assert pl.verify(model, e, pl.ParameterRandomization(repeats=1))[0].value is not None
+    randomized = pl.verify(model, e, pl.ParameterRandomization(repeats=1))[0]
+    assert list(randomized.detail["layers"]) == ["4", "1", "0"]  # from the last to the first
+    assert -1 <= randomized.value < 1
     np.testing.assert_allclose(model.scores(x), scores, rtol=1e-6)  # weights are given back
