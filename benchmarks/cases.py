@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-EXAMPLES = 64
+HELD = 64
+"""Examples that no model is trained on."""
+
 NOISE = 0.2
 """Standard deviation of SmoothGrad's noise, in the units of the inputs."""
 
@@ -34,6 +36,8 @@ class Case:
     occlude: tuple[int, ...]
     """The window of Occlusion, one number an axis (channels left out); windows do not overlap."""
     tokens: bool = False
+    examples: int = 64
+    """How many everybody explains, the held-out ones first; a table has more rows than a folder has images."""
 
 
 def image_model() -> Any:
@@ -113,7 +117,7 @@ CASES = {
     case.name: case
     for case in (
         Case("image", "CNN, 28 x 28 x 1 images", image_model, images, 3, (4, 4)),
-        Case("table", "MLP, 30 columns", table_model, table, 10, (1,)),
+        Case("table", "MLP, 30 columns", table_model, table, 10, (1,), examples=512),
         Case("tokens", "Transformer, 64 tokens", token_model, sentences, 8, (1,), tokens=True),
     )
 }

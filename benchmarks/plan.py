@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import EXAMPLES, Prepared
+from benchmarks.cases import Prepared
 from benchmarks.process import Worker
 
 SAMPLES = 64
@@ -20,14 +20,14 @@ TARGET = 0.02
 STEPS = (3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 40, 50)
 PASSES = {"integrated_gradients": "gradients", "smooth_grad": "gradients", "occlusion": "forwards"}
 CHUNKS = {
-    ("captum", "integrated_gradients"): (3200, 1600, 1024, 512, 256, 128, 64, 16),
+    ("captum", "integrated_gradients"): (25600, 6400, 3200, 1600, 1024, 512, 256, 128, 64, 16),
     ("captum", "smooth_grad"): (64, 16, 8, 4, 2, 1),
     ("captum", "occlusion"): (64, 16, 4, 1),
-    ("xplique", "integrated_gradients"): (3200, 1024, 512, 256, 128, 64, 32),
-    ("xplique", "smooth_grad"): (4096, 1024, 512, 256, 128, 64),
+    ("xplique", "integrated_gradients"): (25600, 6400, 3200, 1024, 512, 256, 128, 64, 32),
+    ("xplique", "smooth_grad"): (32768, 8192, 4096, 1024, 512, 256, 128, 64),
     ("xplique", "occlusion"): (64, 32, 16),
-    ("floor", "gradients"): (2048, 1024, 512, 256, 128, 64, 32),
-    ("floor", "forwards"): (4096, 2048, 1024, 512, 256, 128, 64),
+    ("floor", "gradients"): (16384, 8192, 4096, 2048, 1024, 512, 256, 128, 64, 32),
+    ("floor", "forwards"): (16384, 8192, 4096, 2048, 1024, 512, 256, 128, 64),
 }
 
 
@@ -49,15 +49,20 @@ class Bench:
     case: Prepared
     workers: Mapping[str, Worker]
 
-    def seconds(self, row: Row, count: int = EXAMPLES) -> float:
-        """Seconds of one run."""
-        return self.workers[row.contender].run(row.method, count, dict(row.options))["seconds"]
+    @property
+    def count(self) -> int:
+        """How many examples are explained."""
+        return len(self.case.x)
+
+    def seconds(self, row: Row, count: int | None = None) -> float:
+        """Seconds of one run, of all examples or of the first ones."""
+        return self.workers[row.contender].run(row.method, count or self.count, dict(row.options))["seconds"]
 
     def map_of(self, row: Row) -> tuple[np.ndarray, int | None]:
         """The map that a row gives, and what it cost where that is counted."""
         worker = self.workers[row.contender]
         path = worker.folder / "map.npy"
-        reply = worker.run(row.method, EXAMPLES, dict(row.options), path)
+        reply = worker.run(row.method, self.count, dict(row.options), path)
         return np.load(path), reply["evaluations"]
 
     def errors(self, row: Row) -> np.ndarray | None:
@@ -108,10 +113,10 @@ def rows(bench: Bench, method: str) -> list[Row]:
     return found
 
 
-def floor(bench: Bench, ours: Row, count: int = EXAMPLES) -> Row:
+def floor(bench: Bench, ours: Row, count: int | None = None) -> Row:
     """The bare passes that our method needed."""
     worker = bench.workers[ours.contender]
-    needed = worker.run(ours.method, count, dict(ours.options))["evaluations"]
+    needed = worker.run(ours.method, count or bench.count, dict(ours.options))["evaluations"]
     passes = PASSES[ours.method]
     sizes = [c for c in CHUNKS["floor", passes] if c <= needed] or [needed]
     chunk = fastest(bench, "floor", passes, sizes, {"rows": needed})
@@ -120,7 +125,8 @@ def floor(bench: Bench, ours: Row, count: int = EXAMPLES) -> Row:
 
 def peer_rows(bench: Bench, peer: str, method: str, fixed: Mapping[str, Any]) -> list[Row]:
     """A peer as it comes; at its best chunk; and, for IntegratedGradients, with the fewest steps as well."""
-    chunks = CHUNKS[peer, method]
+    whole = {"integrated_gradients": STEPS[-1], "smooth_grad": SAMPLES}.get(method, 1) * bench.count
+    chunks = [c for c in CHUNKS[peer, method] if c <= whole]
     chunk = fastest(bench, peer, method, chunks, fixed)
     made: Callable[..., Row] = lambda label, **options: Row(f"{peer}, {label}", peer, method, {**fixed, **options})  # noqa: E731
     found = [made("as it comes"), made("best chunk", chunk=chunk)]

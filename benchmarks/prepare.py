@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.cases import CASES, EXAMPLES, NOISE, Case, Prepared
+from benchmarks.cases import CASES, HELD, NOISE, Case, Prepared
 
 POINTS, DRAWS = 2048, 1024
 
 
 def train(case: Case) -> tuple[Any, np.ndarray]:
-    """A trained model, and examples that it was not trained on."""
+    """A trained model, and the examples to explain."""
     import keras
 
     keras.utils.set_random_seed(0)
     x, y = case.data()
     order = np.random.default_rng(0).permutation(len(x))
-    held, rest = order[:EXAMPLES], order[EXAMPLES:]
+    held, rest = order[:HELD], order[HELD:]
     model = case.build()
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     model.fit(x[rest], y[rest], epochs=case.epochs, batch_size=32, verbose=0)
@@ -34,7 +34,7 @@ def train(case: Case) -> tuple[Any, np.ndarray]:
         table.assign(np.concatenate([np.zeros_like(table[:1]), np.asarray(table)[1:]]))
     loss, accuracy = model.evaluate(x[held], y[held], verbose=0)
     print(f"{case.name}: held-out loss {loss:.3f}, accuracy {accuracy:.3f}", file=sys.stderr)
-    return model, x[held]
+    return model, x[order[: case.examples]]
 
 
 def mean_gradients(head: Any, starts: np.ndarray, target: np.ndarray, make: Callable, total: int) -> np.ndarray:

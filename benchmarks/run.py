@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine, table
-from benchmarks.cases import CASES, EXAMPLES, load
+from benchmarks.cases import CASES, load
 from benchmarks.plan import PASSES, Bench, Row, floor, rows
 from benchmarks.process import CONTENDERS, ROOT, Worker, affinity, environment, interpreter
 
@@ -66,7 +66,7 @@ def summary(bench: Bench, row: Row, seconds: list[float], one: list[float], ours
     """One row of the results."""
     errors = bench.errors(row)
     evaluations = (
-        row.evaluations or bench.workers[row.contender].run(row.method, EXAMPLES, dict(row.options))["evaluations"]
+        row.evaluations or bench.workers[row.contender].run(row.method, bench.count, dict(row.options))["evaluations"]
     )
     return {
         "label": row.label, "contender": row.contender, "options": dict(row.options), "seconds": seconds,
@@ -82,7 +82,7 @@ def evaluations_of(bench: Bench, row: Row) -> int | None:
     """What a rule with a fixed number of points costs; None where it is not ours to say."""
     per_example = {"integrated_gradients": row.options.get("steps", 50), "smooth_grad": row.options.get("samples")}
     each = per_example.get(row.method)
-    return each * EXAMPLES if each else None
+    return each * bench.count if each else None
 
 
 def bench_case(
@@ -98,7 +98,7 @@ def bench_case(
             say(f"{name}: {method}, tuning")
             lines = rows(bench, method)
             say(f"{name}: {method}, measuring {len(lines)} rows, {repeats} rounds")
-            seconds = measured(bench, lines, EXAMPLES, repeats)
+            seconds = measured(bench, lines, bench.count, repeats)
             one = single(bench, lines, repeats)
             told = [summary(bench, r, s, o, seconds[0]) for r, s, o in zip(lines, seconds, one, strict=True)]
             yield method, told, {c: w.versions for c, w in workers.items()}

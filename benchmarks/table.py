@@ -25,8 +25,8 @@ INTRO = """# Benchmarks
 
 Written by `python -m benchmarks.table` from `benchmarks/results/`; measured by `make peers` and `make bench`.
 
-Sixty-four examples are explained by everybody: the same weights, inputs, classes and baseline, two threads each, every library
-in its own process, warmed up, taking turns. Seconds are the median of the rounds; "x ours" is the least time of a row over the
+Everybody explains the same 64 images, 64 sentences or 512 rows of a table: the same weights, inputs, classes and baseline, two
+threads each, every library in its own process, warmed up, taking turns. Seconds are the median of the rounds; "x ours" is the least time of a row over the
 least time of Pellucid on TensorFlow: what else a machine does only ever adds time, so the least is what a library can do.
 "Bare TensorFlow passes" is the floor: as many compiled passes of the model as our method needed, at the chunk size that is
 fastest for them, and nothing else. "As it comes" is a library's own default; "best chunk" is the fastest of its batch sizes

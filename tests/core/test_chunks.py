@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pellucid.core.chunks import CEILING, ChunkSizes, run
+from pellucid.core.chunks import CEILING, COMFORTABLE, ChunkSizes, run
 
 
 @pytest.mark.parametrize("pad", [False, True])
@@ -48,7 +48,7 @@ def test_sizes_are_measured_once_and_only_for_long_work():
         calls.append(len(a))
         return a
 
-    assert sizes.rows("kind", step, [np.zeros(20)], each=1) == 16
+    assert sizes.rows("kind", step, [np.zeros(20)], each=1) == COMFORTABLE // 2**20
     assert not calls
     found = sizes.rows("kind", step, [np.zeros(4000)], each=1)
     measured = len(calls)

@@ -38,7 +38,7 @@ def test_what_is_written_lies_within_a_quarter_of_the_uncertainty(value, half):
 def test_shares_differences_and_ends():
     interval = Interval(0.914, 0.978)
     assert figure(0.956, interval, percent=True) == "95.6\u202f%"
-    assert figure(0.035, Interval(0.002, 0.0871), percent=True, unit="points") == "3.5\u202fpoints"
+    assert figure(0.035, Interval(0.002, 0.0871), percent=True, unit="points") == "3.5\u00a0points"
     assert span(interval, percent=True) == "91.4\u00a0to\u00a097.8\u202f%"
     assert span(None) == ""
 

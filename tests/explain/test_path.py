@@ -65,14 +65,14 @@ def test_no_point_is_evaluated_twice(intervals, monkeypatch):
     seen = []
     step = path.along_path
 
-    def spy(question, starts, points, weights, spread):
-        seen.extend(points.tolist())
-        return step(question, starts, points, weights, spread)
+    def spy(question, starts, points):
+        seen.extend(points.positions.tolist())
+        return step(question, starts, points)
 
     monkeypatch.setattr(path, "along_path", spy)
     f = lambda x: ops.relu(x[:, 0] - 0.3) * 2  # noqa: E731
     e = pl.explain(f, np.array([[1.0]]), pl.IntegratedGradients(tolerance=1e-9, max_evaluations=intervals - 1))
-    assert len(seen) == len(set(np.round(seen, 9))) == intervals - 1 == e.evaluations[0]
+    assert len(seen) == len(set(np.round(seen, 7))) == intervals - 1 == e.evaluations[0]
     assert not e.converged[0]
     assert e.error[0] > 1e-9
 

@@ -71,4 +71,4 @@ def test_a_strip_shows_value_interval_and_reference():
 def test_points_stand_without_a_sign_on_the_ticks():
     picture = strip(0.05, Interval(0.02, 0.09), unit="points")
     assert "5" in [m.text for m in picture.marks if isinstance(m, Text)]
-    assert picture.description == "5.0\u202fpoints, interval 2.0\u00a0to\u00a09.0\u202fpoints"
+    assert picture.description == "5.0\u00a0points, interval 2.0\u00a0to\u00a09.0\u00a0points"

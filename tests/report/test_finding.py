@@ -16,7 +16,7 @@ def test_codes_stay_what_they_are():
 
 def test_figures_carry_their_unit():
     found = Finding("PL-GEN-001", "note", "t", "e", 0.035, Interval(0.002, 0.087), unit="points")
-    assert (found.figure, found.span) == ("3.5\u202fpoints", "0.2\u00a0to\u00a08.7\u202fpoints")
+    assert (found.figure, found.span) == ("3.5\u00a0points", "0.2\u00a0to\u00a08.7\u00a0points")
     assert Finding("PL-TRU-001", "note", "t", "e", 0.43, Interval(0.39, 0.48)).figure == "0.43"
 
 

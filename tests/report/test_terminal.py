@@ -31,7 +31,7 @@ def test_to_the_letter():
         "1,234 rows held out, 56 for training · explanations trusted",
         "",
         "severity    code        finding                        value  interval",
-        "▲ critical  PL-GEN-001  It does worse on new data  15\u202fpoints  11\u00a0to\u00a019\u202fpoints",
+        "▲ critical  PL-GEN-001  It does worse on new data  15\u00a0points  11\u00a0to\u00a019\u00a0points",
         "✓ good      PL-TRU-001  The explanations hold",
     ]
 
@@ -39,7 +39,7 @@ def test_to_the_letter():
 def test_a_narrow_terminal_wraps_the_words_and_keeps_the_figures():
     lines = printed(72).export_text().splitlines()
     assert max(map(len, lines)) <= 72
-    assert any("15\u202fpoints" in line and "11\u00a0to\u00a019\u202fpoints" in line for line in lines)
+    assert any("15\u00a0points" in line and "11\u00a0to\u00a019\u00a0points" in line for line in lines)
 
 
 def test_severities_are_coloured():
@@ -52,6 +52,6 @@ def test_markdown_keeps_data_from_being_markup():
     told = Audit({**SUBJECT, "model": "a|b<i>*"}, findings=FINDINGS).markdown()
     assert told.splitlines()[0] == "## a\\|b&lt;i&gt;\\* on \\[bold\\]toy\\[/bold\\]: unfit"
     assert (
-        "| ▲ critical | PL-GEN-001 | It does worse on new data | 15\u202fpoints | 11\u00a0to\u00a019\u202fpoints |"
+        "| ▲ critical | PL-GEN-001 | It does worse on new data | 15\u00a0points | 11\u00a0to\u00a019\u00a0points |"
         in told
     )

@@ -14,7 +14,7 @@ def results(*verdicts):
     ("verdicts", "converged", "expected", "reason"),
     [
         ([BETTER, BETTER, CHANGES], 1.0, "trusted", "beats random rankings"),
-        ([BETTER, CHANGES], 0.9, "doubtful", "only 90% of the examples"),
+        ([BETTER, CHANGES], 0.9, "doubtful", "only 90.0\u202f% of the examples"),
         ([BETTER], 1.0, "doubtful", "not checked against random weights"),
         ([CHANGES], 1.0, "doubtful", "not compared with random rankings"),
         ([BETTER, UNCLEAR, CHANGES], 1.0, "doubtful", "is unclear"),

@@ -7,8 +7,9 @@ example: a column (with all columns encoded from it), a patch of pixels, a token
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,11 @@ class Players:
 
     assignment: tuple[Array, ...]
     count: int
+
+    @cached_property
+    def digest(self) -> str:
+        """The same for the same parts."""
+        return hashlib.sha256(b"".join(a.tobytes() for a in self.assignment)).hexdigest()
 
     def sizes(self) -> Array:
         """Entries of each player (G,)."""
@@ -173,9 +179,9 @@ def hidden_scores(
     Returns:
         Scores (B, M).
     """
-    digest = hashlib.sha256(b"".join(a.tobytes() for a in players.assignment)).hexdigest()
-    key = ("hidden", digest, target.function)
-    step = model.compiled(key, lambda: _hidden_step(model, target, players))
+    shared = hide.ndim == 2
+    key = ("hidden", shared, players.digest, target.function)
+    step = model.compiled(key, lambda: _hidden_step(model, target, players, shared))
     count, masks = len(inputs[0]), hide.shape[-2]
     if masks == 0:
         return np.zeros((count, 0), np.float32)
@@ -185,26 +191,36 @@ def hidden_scores(
         part = hide[..., start : start + size, :]
         real = part.shape[-2]
         part = np.concatenate([part, np.repeat(part[..., -1:, :], size - real, axis=-2)], axis=-2)
-        each = np.broadcast_to(part, (count, *part.shape[-2:]))
-        scores = model.in_chunks(key, step, (*inputs, *fill, target.selector, each), size)
-        parts.append(scores[:, :real])
+        own = () if shared else (part,)
+        away = [part[:, a] for a in players.assignment] if shared else []
+        masked = lambda *examples, away=away: step(*examples, *away)  # noqa: E731
+        parts.append(model.in_chunks(key, masked, (*inputs, *fill, target.selector, *own), size)[:, :real])
     return np.concatenate(parts, axis=1)
 
 
-def _hidden_step(model: Model, target: Resolved, players: Players) -> Any:
+def _hidden_step(model: Model, target: Resolved, players: Players, shared: bool) -> Callable[..., Any]:
+    """Masks come spread over the entries (M, ...), an array an input, where all examples share them: that is done once
+    for all, and outside. Else every example brings its own, by player (B, M, G)."""
     from keras import ops
 
     size = len(players.assignment)
 
+    def spread(hide: Tensor, assignment: Array) -> Tensor:
+        in_order = np.array_equal(assignment.ravel(), np.arange(players.count))
+        entries = hide if in_order else ops.take(hide, assignment.ravel(), axis=2)
+        return ops.reshape(entries, (*ops.shape(hide)[:2], *assignment.shape))
+
     def step(*arrays: Tensor) -> Tensor:
-        inputs, fill, (selector, hide) = arrays[:size], arrays[size : 2 * size], arrays[2 * size :]
-        count, masks = ops.shape(hide)[0], ops.shape(hide)[1]
-        made = []
-        for x, f, assignment in zip(inputs, fill, players.assignment, strict=True):
-            shape = tuple(x.shape[1:])
-            away = ops.reshape(ops.take(hide, assignment.ravel(), axis=2), (count, masks, *shape))
-            whole = ops.where(away, ops.expand_dims(f, 1), ops.expand_dims(x, 1))
-            made.append(ops.reshape(whole, (-1, *shape)))
+        inputs, fill, selector, hide = arrays[:size], arrays[size : 2 * size], arrays[2 * size], arrays[2 * size + 1 :]
+        count, masks = ops.shape(selector)[0], ops.shape(hide[0])[0 if shared else 1]
+        if shared:
+            away = [ops.expand_dims(entries, 0) for entries in hide]
+        else:
+            away = [spread(hide[0], assignment) for assignment in players.assignment]
+        made = [
+            ops.reshape(ops.where(hidden, ops.expand_dims(f, 1), ops.expand_dims(x, 1)), (-1, *x.shape[1:]))
+            for hidden, f, x in zip(away, fill, inputs, strict=True)
+        ]
         scores = target.score(model.forward(made), ops.repeat(selector, masks, axis=0))
         return ops.reshape(scores, (count, masks))
 

@@ -43,7 +43,7 @@ def figure(value: float | None, interval: Interval | None = None, *, percent: bo
     if value is None or not math.isfinite(value):
         return "n/a" if value is None or math.isnan(value) else "∞" if value > 0 else MINUS + "∞"
     scale = 100.0 if percent else 1.0
-    return _fixed(value * scale, _digits(value, interval, scale)) + (f"{THIN}{unit}" if percent else "")
+    return _fixed(value * scale, _digits(value, interval, scale)) + (_unit(unit) if percent else "")
 
 
 def span(interval: Interval | None, *, percent: bool = False, unit: str = "%") -> str:
@@ -59,7 +59,7 @@ def span(interval: Interval | None, *, percent: bool = False, unit: str = "%") -
     finite = [abs(end) for end in interval if math.isfinite(end)]
     places = _digits(max(finite, default=0.0), interval, scale)
     low, high = (_fixed(end * scale, places) if math.isfinite(end) else figure(end) for end in interval)
-    return f"{low}{SPACE}to{SPACE}{high}" + (f"{THIN}{unit}" if percent else "")
+    return f"{low}{SPACE}to{SPACE}{high}" + (_unit(unit) if percent else "")
 
 
 def stated(value: float | None, interval: Interval | None = None, *, percent: bool = False, unit: str = "%") -> str:
@@ -73,6 +73,16 @@ def stated(value: float | None, interval: Interval | None = None, *, percent: bo
     if interval is None:
         return text
     return f"{text} ({100 * interval.level:g}{THIN}% interval {span(interval, percent=percent, unit=unit)})"
+
+
+def ranged(value: float | None, interval: Interval | None = None) -> str:
+    """A number with its interval where there is little room, as inside brackets.
+
+    Example:
+        >>> ranged(0.31, Interval(0.27, 0.36))
+        '0.31 [0.27\xa0to\xa00.36]'
+    """
+    return figure(value, interval) + (f" [{span(interval)}]" if interval else "")
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -136,6 +146,10 @@ def _digits(value: float, interval: Interval | None, scale: float) -> int:
     hides = lambda n: any(end != 0 and round(end * scale, n) == 0 for end in interval)  # noqa: E731
     more = next((k for k in (0, 1) if not hides(places + k)), 0)
     return min(6, places + more)
+
+
+def _unit(unit: str) -> str:
+    return f"{THIN if unit == '%' else SPACE}{unit}"
 
 
 def _fixed(number: float, places: int) -> str:

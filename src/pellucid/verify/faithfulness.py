@@ -10,6 +10,7 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.masks import Players, hidden_scores
 from pellucid.core.measurement import Measurement
+from pellucid.core.numbers import figure, ranged
 from pellucid.core.randomness import stream
 from pellucid.core.resampling import Interval, student
 from pellucid.errors import NotApplicable
@@ -171,8 +172,8 @@ def _measured(name: str, own: Floats, chance: Floats, fractions: Floats, delete:
     )
     wins = float(np.mean(advantage > 0))
     explanation = (
-        f"Compared with random rankings of the same parts, {name} has an advantage of {value:.2f} "
-        f"[{interval.low:.2f}, {interval.high:.2f}] of the score's whole change; it beats {wins:.0%} of them."
+        f"Compared with random rankings of the same parts, {name} has an advantage of "
+        f"{ranged(value, interval)} of the score's whole change; it beats {figure(wins, percent=True)} of them."
     )
     detail = {
         "fractions": fractions, "curve": own.mean(0), "random_curve": chance.mean((0, 1)),

@@ -13,6 +13,7 @@ from pellucid.core import options
 from pellucid.core.layers import sublayers
 from pellucid.core.measurement import Measurement
 from pellucid.core.model import Model
+from pellucid.core.numbers import ranged
 from pellucid.core.randomness import stream
 from pellucid.core.resampling import Interval, student
 from pellucid.core.tensors import to_array
@@ -151,7 +152,7 @@ def _measured(curves: Array, names: Sequence[str], limit: float, spent: int) -> 
         interval = Interval(float(low), float(high), 0.95, "range over random models")
     verdict = CHANGES if interval.high < limit else UNCHANGED if interval.low > SAME else PARTLY
     explanation = (
-        f"With all weights random, the ranking of the parts correlates {value:.2f} [{interval.low:.2f}, {interval.high:.2f}] "
+        f"With all weights random, the ranking of the parts correlates {ranged(value, interval)} "
         f"with the explanation; it should stay below {limit:g}."
     )
     detail = {

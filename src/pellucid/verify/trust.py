@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pellucid.core.measurement import Measurement
+from pellucid.core.numbers import figure, ranged
 
 BETTER, WORSE, LIKE, UNCLEAR = "better than random", "worse than random", "like random", "unclear"
 CHANGES, PARTLY, UNCHANGED = "changes with the weights", "partly changes", "does not change"
@@ -36,12 +37,11 @@ def judge(results: Sequence[Measurement], converged: float) -> tuple[str, str]:
         doubts.append("it was not checked against random weights")
     doubts += [f"it only {r.verdict} when weights are replaced" for r in randomized if r.verdict == PARTLY]
     if converged < 0.95:
-        doubts.append(f"only {converged:.0%} of the examples reached their tolerance")
+        doubts.append(f"only {figure(converged, percent=True)} of the examples reached their tolerance")
     if doubts:
         return "doubtful", f"{', and '.join(doubts)}" + (f" ({numbers})" if numbers else "")
     return "trusted", f"it beats random rankings and changes with the model's weights ({numbers})"
 
 
 def _told(r: Measurement) -> str:
-    around = f" [{r.interval.low:.2f}, {r.interval.high:.2f}]" if r.interval else ""
-    return f"{r.name.replace('_', ' ')} {r.value:.2f}{around}"
+    return f"{r.name.replace('_', ' ')} {ranged(r.value, r.interval)}"

@@ -7,9 +7,8 @@ no neighbourhood, so they are differentiated at their embedding (B, T, D), and a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from pellucid.core.model import Model
 from pellucid.core.target import Resolved
@@ -54,17 +53,23 @@ def _input_step(model: Model, target: Resolved, fold: str) -> Callable[..., Any]
     return step
 
 
-def along_path(
-    question: Question, baselines: Sequence[Array], points: Array, weights: Array, spread: Array
-) -> tuple[tuple[Floats, ...], Floats]:
-    """Weighted sums of (x - b) * gradient over points b + a (x - b) of a straight path.
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Points b + a (x - b) of straight paths.
 
-    Args:
-        question: What is asked.
-        baselines: Where the path starts, of the inputs' shapes.
-        points: The points a (P,).
+    Attributes:
+        positions: The points a (P,).
         weights: Their weights in each of L sums (P, L).
         spread: For each pair of neighbouring points, the weight (P - 1,) of the squared change between them.
+    """
+
+    positions: Floats
+    weights: Floats
+    spread: Floats
+
+
+def along_path(question: Question, baselines: Sequence[Array], points: Points) -> tuple[tuple[Floats, ...], Floats]:
+    """Weighted sums of (x - b) * gradient over points of the paths from the baselines (of the inputs' shapes).
 
     Returns:
         Sums (B, L, ...), one an input; and (B,) the weighted sum of squared changes, over all inputs.
@@ -72,10 +77,9 @@ def along_path(
     q = question
     key = ("path", q.shift is not None, q.target.function)
     compiled = q.model.compiled(key, lambda: _path_step(q.model, q.target, q.shift is not None))
-    constants = (points.astype(np.float32), weights.astype(np.float32), spread.astype(np.float32))
-    step = lambda *examples: compiled(*examples, *constants)  # noqa: E731
+    step = lambda *examples: compiled(*examples, points.positions, points.weights, points.spread)  # noqa: E731
     examples = (*q.inputs, *baselines, q.target.selector, *(q.shift or ()))
-    *sums, changes = q.model.in_chunks(key, step, examples, len(points))
+    *sums, changes = q.model.in_chunks(key, step, examples, len(points.positions))
     return tuple(sums), changes
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,7 @@ from pellucid.core import options
 from pellucid.core.masks import resolve_baseline
 from pellucid.core.progress import Progress
 from pellucid.explain.base import Attribution, Method, Question, completeness_gap, map_norm, relative
-from pellucid.explain.gradients.engine import along_path, start_scores
+from pellucid.explain.gradients.engine import Points, along_path, start_scores
 from pellucid.shapes import Array, Floats
 
 FIRST, GROUP = 8, 16
@@ -58,8 +59,8 @@ class IntegratedGradients(Method):
     Limits:
         The answer depends on the baseline: an input equal to it gets exactly nothing, so black pixels never count
         against a black baseline. A small gap alone does not show that single values are right: look at `error`, which
-        is an estimate: on six trained networks it was above the true error for 95 to 100 % of examples, on a seventh,
-        whose gradient jumps mostly near the baseline, for 77 %; on networks of a handful of rectifiers for 69 to 90 %.
+        is an estimate: on ten trained networks it was above the true error for 94 to 100 % of 64 examples, on networks
+        of two to eight inputs and a handful of rectifiers for 68 to 75 %.
     """
 
     baseline: Any = 0.0
@@ -107,8 +108,8 @@ class IntegratedGradients(Method):
             sums = added if number == 0 else tuple(s + a for s, a in zip(sums, added, strict=True))
             fine, coarse = [s[:, 1] for s in sums], [s[:, 0] for s in sums]
             change = map_norm([f - c for f, c in zip(fine, coarse, strict=True)])
-            gap = completeness_gap(fine, promised[active])
-            error[active] = relative(pooled_error(change, jumps, gap), map_norm(fine))
+            gap, norm = completeness_gap(fine, promised[active]), map_norm(fine)
+            error[active] = relative(pooled_error(change, jumps, gap * _share(norm, fine)), norm)
             spent[active] = intervals - 1
             for v, f in zip(values, fine, strict=True):
                 v[active] = f
@@ -126,18 +127,39 @@ def _round(
 
     Weights of a point differ from rule to rule, so each gradient is added to the sums of all rules still to come.
     """
-    fine = levels[number]
-    every = _nodes(fine)
-    new = every if number == 0 else every[::2]
-    ahead = [levels[number] // 2, *levels[number:]]
     total: Any = None
     jumps: Any = 0.0
-    for group in _split(new, len(new) if number == 0 else GROUP):
-        weights = np.stack([_weights_at(group, intervals) for intervals in ahead], axis=1)
-        sums, squares = along_path(question, starts, _positions(group), weights, _spread(group, fine))
+    for part in _parts(tuple(levels), number):
+        sums, squares = along_path(question, starts, part)
         total = sums if total is None else tuple(t + s for t, s in zip(total, sums, strict=True))
         jumps = jumps + squares
     return total, jumps
+
+
+@lru_cache(maxsize=64)
+def _parts(levels: tuple[int, ...], number: int) -> list[Points]:
+    """The new points of a level, with their weights, as many together as are evaluated together."""
+    fine = levels[number]
+    new = _nodes(fine) if number == 0 else _nodes(fine)[::2]
+    size = len(new) if number == 0 else GROUP
+    ahead = [fine // 2, *levels[number:]]
+    return [
+        Points(
+            _positions(group).astype(np.float32),
+            np.stack([_weights_at(group, intervals) for intervals in ahead], axis=1).astype(np.float32),
+            _spread(group, fine).astype(np.float32),
+        )
+        for group in (new[i : i + size] for i in range(0, len(new), size))
+    ]
+
+
+def _share(norm: Floats, maps: Sequence[Floats]) -> Floats:
+    """What of a gap is counted as error (B,): |map| / |sum of the map|, as if the error had the map's own shape, and at
+    most all of it, as if errors were independent. Over the many pixels of an image errors agree, and the gap is far
+    above the error's norm.
+    """
+    total = np.abs(sum(m.reshape(len(m), -1).sum(1, dtype=np.float64) for m in maps))
+    return np.minimum(1.0, np.divide(norm, total, out=np.ones_like(norm), where=total > 0))
 
 
 def pooled_error(change: Floats, jumps: Floats, gap: Floats) -> Floats:
@@ -145,8 +167,8 @@ def pooled_error(change: Floats, jumps: Floats, gap: Floats) -> Floats:
 
     A rule's error on a gradient that jumps at unknown places falls like 1/points, and errors of two rules hardly
     correlate: E change^2 = s^2 + (2 s)^2 = 5 s^2. A jump somewhere in a cell of width h leaves a variance of h^2 / 12,
-    whose sum is `jumps`: E jumps = s^2. Errors of single entries add up to the gap: E gap^2 = s^2 if they are
-    independent, and more if they agree. The root of the sum is 1.7 s, 95 % of a normal map in few directions; the change
+    whose sum is `jumps`: E jumps = s^2. Errors of single entries add up to the gap, of which `_share` is counted:
+    E gap^2 = s^2. The root of the sum is 1.7 s, 95 % of a normal map in few directions; the change
     itself is the most that is claimed, since it is far above the error where the gradient is smooth.
     """
     return np.minimum(change, np.sqrt(change**2 / 5 + jumps + gap**2))
@@ -187,7 +209,3 @@ def _spread(angles: Array, intervals: int) -> Array:
     squares = np.diff(grid) ** 2
     index = np.round(angles * intervals / np.pi).astype(int)
     return np.array([squares[a:b].mean() for a, b in pairwise(index)]) / 12
-
-
-def _split(points: Array, size: int) -> list[Array]:
-    return [points[i : i + size] for i in range(0, len(points), size)]
