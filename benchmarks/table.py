@@ -25,14 +25,14 @@ INTRO = """# Benchmarks
 
 Written by `python -m benchmarks.table` from `benchmarks/results/`; measured by `make peers` and `make bench`.
 
-Everybody explains the same 64 images, 64 sentences or 512 rows of a table: the same weights, inputs, classes and baseline, two
-threads each, every library in its own process, warmed up, taking turns. Seconds are the median of the rounds; "x ours" is the least time of a row over the
-least time of Pellucid on TensorFlow: what else a machine does only ever adds time, so the least is what a library can do.
-"Bare TensorFlow passes" is the floor: as many compiled passes of the model as our method needed, at the chunk size that is
-fastest for them, and nothing else. "As it comes" is a library's own default; "best chunk" is the fastest of its batch sizes
-found by trying; "n steps, best chunk" is also given the smallest number of points that the reference shows to be enough, which a
-user has no way of knowing. The map error is the relative L2 error of a whole map against a midpoint rule of 2,048 points
-(IntegratedGradients) or 1,024 other draws (SmoothGrad).
+Everybody explains the same 64 images, 64 sentences or 512 rows of a table: the same weights, inputs, classes and baseline,
+two threads each, every library in its own process, warmed up, taking turns. Seconds are the median of the rounds; "x ours"
+is the least time of a row over the least time of Pellucid on TensorFlow: what else a machine does only ever adds time, so
+the least is what a library can do. "Bare TensorFlow passes" is the floor: as many compiled passes of the model as our method
+needed, at the chunk size that is fastest for them, and nothing else. "As it comes" is a library's own default; "best chunk"
+is the fastest of its batch sizes found by trying; "n steps, best chunk" is also given the smallest number of points that the
+reference shows to be enough, which a user has no way of knowing. The map error is the relative L2 error of a whole map
+against a midpoint rule of 2,048 points (IntegratedGradients) or 1,024 other draws (SmoothGrad).
 xplique takes no tokens: of the transformer it is given the embedded inputs. Occlusion leaves the floor's passes as they are, but
 hidden copies have to be made.
 """
@@ -70,7 +70,7 @@ def provenance(found: dict[str, Any]) -> str:
     told = ", ".join(f"{library} {' and '.join(sorted(set(v)))}" for library, v in sorted(seen.items()))
     return (
         f"Machine: {m['processor']}, {m['cores']} cores, {m['memory_gib']} GiB, {m['system']}, "
-        f"Python {m['python']}; {m['date']}, commit {m['commit']}, {found['repeats']} rounds, "
+        f"Python {m['python']}; {m['date']}, commit {m['commit']}, {found['repeats']} rounds or more, "
         f"load average {m['load'][0]} before and {m.get('load_after', ['?'])[0]} after. Versions: {told}."
     )
 
