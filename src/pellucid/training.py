@@ -20,6 +20,9 @@ from pellucid.shapes import Array, Floats
 Build = Callable[[], Any]
 """Takes nothing and gives a compiled Keras model."""
 
+_GIVEN = "_given_to_pellucid"
+"""Marks a model that a builder has given, to see a builder that gives it again."""
+
 EPOCHS, BATCH = 20, 32
 """How `fit` trains where it is not told."""
 
@@ -44,8 +47,10 @@ def fresh(build: Build, seed: int = 0) -> Any:
         >>> bool((one.get_weights()[0] == two.get_weights()[0]).all())
         True
     """
-    if not callable(build):
-        raise InvalidInput(f"build: expected a function without arguments, got {type(build).__name__}")
+    if not callable(build) or hasattr(build, "_flatten_layers"):
+        hint = "; a model is trained from new weights each time: give the function that makes it"
+        told = f"{type(build).__name__}{hint if hasattr(build, '_flatten_layers') else ''}"
+        raise InvalidInput(f"build: expected a function without arguments, got {told}")
     with seeded(seed, "build"), _names_from_one():
         model = build()
     if not hasattr(model, "compiled") or not hasattr(model, "_flatten_layers"):
@@ -53,6 +58,11 @@ def fresh(build: Build, seed: int = 0) -> Any:
         raise InvalidInput(f"build: expected it to return a Keras model, got {type(model).__name__}{hint}")
     if not model.compiled:
         raise InvalidInput('build: the model is not compiled; call model.compile(optimizer="adam", loss=...) in it')
+    if getattr(model, _GIVEN, False):
+        raise InvalidInput(
+            "build: expected a new model at every call, got one that has been given before; make it inside"
+        )
+    object.__setattr__(model, _GIVEN, True)
     return model
 
 
@@ -115,6 +125,9 @@ def _allowed(settings: Mapping[str, Any]) -> Mapping[str, Any]:
         raise InvalidOption(
             f"fit: {', '.join(sorted(own))} cannot be set there; data and callbacks are given on their own"
         )
+    for name in {"epochs", "batch_size"} & set(settings):
+        if not isinstance(settings[name], int) or settings[name] < 1:
+            raise InvalidOption(f"fit: {name}: expected a whole number of at least 1, got {settings[name]!r}")
     return settings
 
 
@@ -137,10 +150,22 @@ def labels(model: Any, data: Dataset) -> Array:
         raise InvalidInput(f"y: the label at {int(np.argmin(np.isfinite(data.y)))} is NaN or infinite")
     loss = model.loss
     name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
+    if name == "sparse_categorical_crossentropy":
+        _check_classes(model, data.y)
     if name != "categorical_crossentropy":
         return data.y
     width = model.output_shape[-1] if model.built and getattr(model, "outputs", None) else int(data.y.max()) + 1
     return np.eye(width, dtype=np.float32)[data.y.astype(int)]
+
+
+def _check_classes(model: Any, y: Array) -> None:
+    """Raise where a label is none of the model's classes: JAX would train on without a word."""
+    width = model.output_shape[-1] if model.built and getattr(model, "outputs", None) else None
+    wrong = (y < 0) | (y != np.floor(y)) | (False if width is None else y >= width)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        told = "whole numbers from 0" if width is None else f"0 to {width - 1}"
+        raise InvalidInput(f"y: the model's classes are {told}, got {y[at]} at {at}")
 
 
 def _watcher() -> type:

@@ -26,6 +26,8 @@ def test_a_gate_is_read(tmp_path):
     [
         ("gap.accuracy: {maks: 0.05}", UnknownName, "did you mean 'max'"),
         ("gap.accuracy: {max: high}", InvalidOption, "gap.accuracy.max"),
+        ("gap.accuracy: {max: .nan}", InvalidOption, "expected numbers, min at most max"),
+        ("gap.accuracy: {min: 1, max: 0}", InvalidOption, "expected numbers, min at most max"),
         ("gap.accuracy: {max: true}", InvalidOption, "gap.accuracy.max"),
         ("gap.accuracy: {max: 0.05, bound: middle}", InvalidOption, "gap.accuracy.bound"),
         ("gap.accuracy: {bound: low}", InvalidOption, "give min, max or both"),

@@ -191,3 +191,10 @@ def test_options_that_make_no_sense(options):
 def test_a_baseline_of_the_wrong_shape(random_mlp):
     with pytest.raises(InvalidInput, match=r"one example \(6,\) or one for each \(2, 6\), got \(5,\)"):
         pl.explain(random_mlp, np.zeros((2, 6)), pl.IntegratedGradients(baseline=np.zeros(5)))
+
+
+def test_a_model_that_is_cut_before_the_score_does_not_converge():
+    e = pl.explain(lambda x: ops.round(x[:, 0]) + 0.001 * x[:, 1], np.array([[3.0, 1.0]]), pl.IntegratedGradients())
+    assert not e.converged[0]
+    assert e.error[0] > 1
+    assert e.gap[0] == pytest.approx(3.0)

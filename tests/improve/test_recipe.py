@@ -279,3 +279,35 @@ def test_divergence_is_told():
 def test_dropout_on_own_code_is_refused():
     with pytest.raises(NotApplicable, match=r"keras.layers.Dropout there"):
         improve(build_own, pl.Dropout(0.2))
+
+
+def test_a_saved_run_is_read_back_with_its_model(tmp_path):
+    run = pl.improve(build, pl.Recipe(), train=(X, Y), fit={"epochs": 1})
+    run.save(tmp_path / "run")
+    again = load(tmp_path / "run")
+    np.testing.assert_array_equal(again.model.predict(X), run.model.predict(X))
+
+
+@pytest.mark.parametrize("setting", [{"epochs": 0}, {"epochs": 2.5}, {"batch_size": -1}])
+def test_settings_that_cannot_train_are_refused(setting):
+    with pytest.raises(InvalidOption, match=f"fit: {next(iter(setting))}: expected a whole number of at least 1"):
+        pl.improve(build, pl.Recipe(), train=(X, Y), fit=setting)
+
+
+def test_a_label_that_is_no_class_is_refused_on_every_framework():
+    def two_classes():
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
+        net.compile("adam", "sparse_categorical_crossentropy", **FAST)
+        return net
+
+    with pytest.raises(InvalidInput, match=r"the model's classes are 0 to 1, got [56] at 0"):
+        pl.improve(two_classes, pl.Recipe(), train=(X, Y + 5), fit=FIT)
+
+
+def test_a_builder_must_make_a_new_model_each_time():
+    net = build()
+    with pytest.raises(InvalidInput, match="give the function that makes it"):
+        pl.improve(net, pl.Recipe(), train=(X, Y), fit=FIT)
+    pl.improve(lambda: net, pl.Recipe(), train=(X, Y), fit={"epochs": 1})
+    with pytest.raises(InvalidInput, match="expected a new model at every call"):
+        pl.improve(lambda: net, pl.Recipe(), train=(X, Y), fit={"epochs": 1})

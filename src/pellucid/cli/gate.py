@@ -33,6 +33,9 @@ class Limit(BaseModel):
     def _says_something(self) -> Limit:
         if self.min is None and self.max is None:
             raise ValueError("give min, max or both")
+        ends = [end for end in (self.min, self.max) if end is not None]
+        if any(end != end for end in ends) or ends != sorted(ends):
+            raise ValueError("expected numbers, min at most max")
         return self
 
     def __str__(self) -> str:

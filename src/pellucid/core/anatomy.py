@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Anatomy:
     """What one run of the model on one example shows.
 
     `softened` are the layers whose final softmax or sigmoid is taken off while explaining; `activations` counts the
-    numbers that the innermost layers put out for one example.
+    numbers that the innermost layers put out for one example; `heads` are the model's outputs, whose columns are joined.
     """
 
     output: str
@@ -39,6 +40,7 @@ class Anatomy:
     activations: int
     note: str = ""
     multilabel: bool = False
+    heads: int = 1
 
 
 def examine(model: Any, arrays: Sequence[Array]) -> Anatomy:
@@ -48,13 +50,12 @@ def examine(model: Any, arrays: Sequence[Array]) -> Anatomy:
         InvalidInput: The model cannot be run on such inputs, or does not give one row an example.
     """
     try:
-        found, calls = _run_recorded(model, [a[:1] for a in arrays])
+        found, calls = run_recorded(model, [a[:1] for a in arrays])
     except PellucidError:
         raise
     except Exception as problem:
         shapes = ", ".join(str(a.shape) for a in arrays)
-        first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
-        raise InvalidInput(f"{model.name} could not be run on inputs of shape {shapes}: {first}") from problem
+        raise InvalidInput(f"{model.name} could not be run on inputs of shape {shapes}: {_told(problem)}") from problem
     outputs = flattened(found)
     if any(np.ndim(to_array(o)) == 0 or len(to_array(o)) != 1 for o in outputs):
         raise InvalidInput(f"{model.name} must give one row an example: one example gave shape {np.shape(found)}")
@@ -64,11 +65,18 @@ def examine(model: Any, arrays: Sequence[Array]) -> Anatomy:
     width = sum(int(np.prod(np.shape(o))) for o in outputs)
     return Anatomy(
         output=model.asked if model.asked != "auto" else "logits" if softened else _by_loss(model.native),
-        softened=tuple(softened), entries=_entries([a[:1] for a in arrays], calls), width=width,
+        softened=tuple(softened), entries=_entries(model, arrays, calls), width=width, heads=len(outputs),
         activations=max(sizes, 8 * sum(a[0].size for a in arrays)),
         note=f"the final {how} was taken off: scores are logits" if softened else "",
         multilabel=how == "sigmoid" and width > 1,
     )  # fmt: skip
+
+
+def _told(problem: Exception) -> str:
+    """The first line that says something; Keras puts one about the layer before it, and makes it bold."""
+    lines = [re.sub("\x1b\\[[0-9;]*m", "", line).strip() for line in str(problem).splitlines()]
+    said = [line for line in lines if line and not line.startswith("Exception encountered")]
+    return said[0] if said else type(problem).__name__
 
 
 def by_values(sample: Floats, native: Any) -> str:
@@ -88,6 +96,25 @@ def _by_loss(native: Any) -> str:
     if from_logits or "hinge" in name:
         return "logits"
     return "value" if name and "crossentropy" not in name else "auto"
+
+
+def variables_read(model: Any, one: Sequence[Array]) -> list[Any]:
+    """Keras variables that a callable reads, such as the weights of a model that it calls."""
+    import keras
+    from keras import ops
+
+    read: dict[int, Any] = {}
+
+    class Reader(keras.StatelessScope):
+        """Notes who is asked for a value."""
+
+        def get_current_value(self, variable: Any) -> Any:
+            read[id(variable)] = variable
+            return super().get_current_value(variable)
+
+    with Reader():
+        model.call([ops.convert_to_tensor(a) for a in one])
+    return list(read.values())
 
 
 def takes_tensors(model: Any, one: Sequence[Array]) -> bool:
@@ -114,7 +141,8 @@ def takes_tensors(model: Any, one: Sequence[Array]) -> bool:
         return False
 
 
-def _run_recorded(model: Any, one: Sequence[Array]) -> tuple[Any, list[layers.Called]]:
+def run_recorded(model: Any, one: Sequence[Array]) -> tuple[Any, list[layers.Called]]:
+    """What a `Model` gives for one example, and the calls of its innermost layers."""
     from keras import ops
 
     if not (model.is_torch or model.is_keras):
@@ -165,20 +193,30 @@ def _final_softening(outputs: Sequence[Any], calls: Sequence[layers.Called]) -> 
     return found, name
 
 
-def _entries(one: Sequence[Array], calls: Sequence[layers.Called]) -> tuple[Entry, ...]:
-    found, counts = [], {}
+def _entries(model: Any, arrays: Sequence[Array], calls: Sequence[layers.Called]) -> tuple[Entry, ...]:
+    one, found, counts = [a[:1] for a in arrays], [], {}
     for call in calls:
         if type(call.layer).__name__ != "Embedding":
             continue
         number = counts[id(call.layer)] = counts.get(id(call.layer), -1) + 1
         given = to_array(call.inputs[0])
-        found += [
-            Entry(i, call.layer, number)
-            for i, a in enumerate(one)
-            if a.shape == given.shape and np.array_equal(given, a.astype(given.dtype))
-        ][:1]
+        equal = [
+            i for i, a in enumerate(one) if a.shape == given.shape and np.array_equal(given, a.astype(given.dtype))
+        ]
+        if len(equal) > 1:  # two inputs hold the same tokens here: see which of them the embedding follows
+            equal = [i for i in equal if _follows(model, arrays, i, call, number)]
+        found += [Entry(i, call.layer, number) for i in equal[:1]]
     embedded = {entry.input for entry in found}
     return tuple(sorted([*found, *(Entry(i) for i in range(len(one)) if i not in embedded)], key=lambda e: e.input))
+
+
+def _follows(model: Any, arrays: Sequence[Array], index: int, call: layers.Called, number: int) -> bool:
+    """Whether an embedding's call reads other tokens once an input holds others (of another example, or shifted)."""
+    tokens = arrays[index]
+    other = next((a for a in tokens[1:] if not np.array_equal(a, tokens[0])), np.where(tokens[0] == 0, 1, 0))
+    changed = [other[None].astype(a.dtype) if i == index else a[:1] for i, a in enumerate(arrays)]
+    again = [c for c in run_recorded(model, changed)[1] if c.layer is call.layer][number]
+    return not np.array_equal(to_array(again.inputs[0]), to_array(call.inputs[0]))
 
 
 def _loss(native: Any) -> tuple[str, bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,11 @@ def input_names(native: Any) -> tuple[str, ...] | None:
         return None
     if not inputs or len(inputs) == 1:
         return None
+    struct = getattr(native, "_inputs_struct", None)
+    if isinstance(struct, Mapping) and len(struct) == len(
+        inputs
+    ):  # the keys that it was made with, in the order in which Keras flattens them
+        return tuple(sorted(struct))
     return tuple(i.name for i in inputs)
 
 
@@ -49,7 +54,20 @@ def numbers(name: str, given: Any) -> Array:
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         count = int((~np.isfinite(array)).sum())
         raise InvalidInput(f"{name}: {count} values are NaN or infinite, the first at {where}; impute or drop them")
+    if array.dtype == np.float64 and array.size and np.abs(array).max() > np.finfo(np.float32).max:
+        raise InvalidInput(f"{name}: a value of {array.flat[np.abs(array).argmax()]:.3g} is beyond float32; scale it")
     return array
+
+
+def check_tokens(name: str, array: Array, embedding: Any) -> None:
+    """Raise where tokens are no rows of the embedding that reads them; frameworks differ in what they would do."""
+    size = getattr(embedding, "input_dim", getattr(embedding, "num_embeddings", None))
+    if size is None or not array.size:
+        return
+    wrong = (array < 0) | (array >= size) | (array != np.floor(array))
+    if wrong.any():
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise InvalidInput(f"{name}: tokens are 0 to {size - 1}, got {array[where]} at {where}")
 
 
 def check_shapes(native: Any, names: tuple[str, ...] | None, arrays: Sequence[Array]) -> None:

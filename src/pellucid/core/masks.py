@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pellucid.core.inputs import check_tokens
 from pellucid.core.model import Model
 from pellucid.core.target import Resolved
 from pellucid.errors import InvalidInput, InvalidOption
@@ -38,7 +39,10 @@ class Players:
     @cached_property
     def digest(self) -> str:
         """The same for the same parts."""
-        return hashlib.sha256(b"".join(a.tobytes() for a in self.assignment)).hexdigest()
+        digest = hashlib.sha256()
+        for a in self.assignment:
+            digest.update(f"{a.shape}".encode() + a.tobytes())
+        return digest.hexdigest()
 
     def sizes(self) -> Array:
         """Entries of each player (G,)."""
@@ -149,7 +153,10 @@ def resolve_baseline(baseline: Any, model: Model, inputs: Sequence[Array]) -> tu
         each = [baseline[name] for name in names]
     else:
         each = [baseline] * len(inputs)
-    return tuple(_stretched(b, x, name) for b, x, name in zip(each, inputs, names, strict=True))
+    found = tuple(_stretched(b, x, name) for b, x, name in zip(each, inputs, names, strict=True))
+    for entry in model.anatomy.entries:
+        check_tokens(f"baseline of {names[entry.input]}", found[entry.input][:1], entry.layer)
+    return found
 
 
 def _stretched(baseline: Any, x: Array, name: str) -> Array:
@@ -160,6 +167,8 @@ def _stretched(baseline: Any, x: Array, name: str) -> Array:
         raise InvalidInput(
             f"baseline of {name}: expected a number, one example {x.shape[1:]} or one for each {x.shape}, got {array.shape}"
         )
+    if x.dtype.kind in "iu" and (array != np.floor(array)).any():
+        raise InvalidInput(f"baseline of {name}: expected whole token numbers, got {baseline!r}")
     return np.broadcast_to(array.astype(x.dtype), x.shape)
 
 
@@ -195,7 +204,14 @@ def hidden_scores(
         away = [part[:, a] for a in players.assignment] if shared else []
         masked = lambda *examples, away=away: step(*examples, *away)  # noqa: E731
         parts.append(model.in_chunks(key, masked, (*inputs, *fill, target.selector, *own), size)[:, :real])
-    return np.concatenate(parts, axis=1)
+    scores = np.concatenate(parts, axis=1)
+    if not np.isfinite(scores).all():
+        example = int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
+        raise InvalidInput(
+            f"{model.name} gives NaN or infinity for example {example} with parts of it replaced by the baseline; choose "
+            "a baseline that the model can take"
+        )
+    return scores
 
 
 def _hidden_step(model: Model, target: Resolved, players: Players, shared: bool) -> Callable[..., Any]:
@@ -218,7 +234,7 @@ def _hidden_step(model: Model, target: Resolved, players: Players, shared: bool)
         else:
             away = [spread(hide[0], assignment) for assignment in players.assignment]
         made = [
-            ops.reshape(ops.where(hidden, ops.expand_dims(f, 1), ops.expand_dims(x, 1)), (-1, *x.shape[1:]))
+            ops.reshape(ops.where(hidden, ops.expand_dims(f, 1), ops.expand_dims(x, 1)), (-1, *ops.shape(x)[1:]))
             for hidden, f, x in zip(away, fill, inputs, strict=True)
         ]
         scores = target.score(model.forward(made), ops.repeat(selector, masks, axis=0))

@@ -13,9 +13,9 @@ import numpy as np
 from pellucid import _backend
 from pellucid._backend.contract import Backend
 from pellucid.core import chunks, layers
-from pellucid.core.anatomy import Anatomy, by_values, examine, takes_tensors
+from pellucid.core.anatomy import Anatomy, by_values, examine, run_recorded, takes_tensors, variables_read
 from pellucid.core.dataset import Dataset
-from pellucid.core.inputs import check_shapes, input_names, numbers, packed
+from pellucid.core.inputs import check_shapes, check_tokens, input_names, numbers, packed
 from pellucid.core.tensors import flattened, to_array
 from pellucid.errors import InvalidInput, InvalidOption, NotDifferentiable
 from pellucid.shapes import Array, Floats, Inputs, Tensor
@@ -46,6 +46,8 @@ class Model:
         self._sizes: chunks.ChunkSizes | None = None
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self.differentiable = True  # until a callable turns out not to be
+        self._read: list[Any] = []  # Keras variables that a callable reads
+        self._whole: set[int] = set()  # inputs that are read as whole numbers, but by no embedding
 
     def __repr__(self) -> str:
         return f"pl.wrap({self.name})"
@@ -69,7 +71,7 @@ class Model:
         """Everything the model holds in memory: weights, statistics, counters."""
         if self.is_torch:
             return [*self.native.parameters(), *self.native.buffers()]
-        return list(self.native.variables) if self.is_keras else []
+        return list(self.native.variables) if self.is_keras else self._read
 
     @property
     def weights(self) -> list[Any]:
@@ -113,6 +115,7 @@ class Model:
             raise InvalidInput(
                 f"{self.name} answers {self.anatomy.width} yes-or-no questions at once; ask about one output"
             )
+        self.require_one_output()
         return to_probabilities(self.outputs_of(inputs), self.output)
 
     def outputs_of(self, inputs: tuple[Array, ...], *, soft: bool = False) -> Floats:
@@ -167,18 +170,37 @@ class Model:
     def _look(self, arrays: Sequence[Array]) -> None:
         """Find out what the model is, at its first run."""
         self.differentiable = self.is_torch or self.is_keras or takes_tensors(self, [a[:1] for a in arrays])
+        if self.differentiable and not (self.is_torch or self.is_keras):
+            self._read = variables_read(self, [a[:1] for a in arrays])
         seen = examine(self, arrays)
         if seen.output == "auto":
             self._anatomy = seen
+            self._find_whole(arrays)
             sample = self.outputs_of(self._as_taken([a[:32] for a in arrays]), soft=True)
             seen = replace(seen, output=by_values(sample, self.native))
         self._anatomy = seen
+        self._find_whole(arrays)
         self._compiled.clear()
+
+    def _find_whole(self, arrays: Sequence[Array]) -> None:
+        """See whether inputs of whole numbers have to stay such: a table that is looked up by them takes nothing else."""
+        embedded = {entry.input for entry in self.anatomy.entries if entry.layer is not None}
+        loose = {i for i, a in enumerate(arrays) if a.dtype.kind in "iu"} - embedded
+        if not loose:
+            return
+        one = [a[:1].astype(np.float32) if i in loose else a[:1] for i, a in enumerate(arrays)]
+        try:
+            run_recorded(self, one)
+        except Exception:  # every framework refuses a real number for an index in its own way
+            self._whole = loose
 
     def _as_taken(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """Tokens as whole numbers, everything else as float32."""
         tokens = {entry.input for entry in self.anatomy.entries if entry.layer is not None}
-        return tuple(a.astype(np.int32 if i in tokens else np.float32, copy=False) for i, a in enumerate(arrays))
+        for entry in self.anatomy.entries:
+            check_tokens((self.names or ("x",))[entry.input], arrays[entry.input], entry.layer)
+        whole = tokens | self._whole
+        return tuple(a.astype(np.int32 if i in whole else np.float32, copy=False) for i, a in enumerate(arrays))
 
     def _named(self, x: Any) -> list[tuple[str, Any]]:
         if isinstance(x, Mapping):
@@ -255,8 +277,22 @@ class Model:
         rows = self._sizes.rows((kind, each), step, examples, each)
         return chunks.run(step, examples, each, rows, pad=self.backend.static_shapes)
 
+    def require_one_output(self) -> None:
+        """Raise if the model has several outputs: their columns are no classes of one question."""
+        if self.anatomy.heads > 1:
+            raise InvalidInput(
+                f"{self.name} has {self.anatomy.heads} outputs, whose columns are no classes of one question; make a "
+                "model of one of them, such as keras.Model(model.inputs, model.outputs[0])"
+            )
+
     def require_gradient(self, method: str) -> None:
         """Raise if the model cannot be differentiated."""
+        if self._whole:
+            name = (self.names or ("x",))[min(self._whole)]
+            raise NotDifferentiable(
+                f"{method} needs gradients, but {self.name} reads {name} as whole numbers, and not in an Embedding layer; use "
+                "a method that only needs outputs: Occlusion, PermutationShapley"
+            )
         if not self.differentiable:
             raise NotDifferentiable(
                 f"{method} needs gradients, but the callable {self.name} gives NumPy arrays; write it in keras.ops, or "

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from pellucid.errors import InvalidRecord, UnwritableOutput
+from pellucid.errors import InvalidRecord, PellucidError, UnwritableOutput
 from pellucid.shapes import Array
 
 _SETTINGS, _ARRAYS = "record.json", "arrays.npz"
@@ -112,6 +112,9 @@ class Record(Value):
             raise InvalidRecord(f"{folder} holds a {type(record).__name__}, expected a {cls.__name__}")
         return record
 
+    def bring_back(self, folder: Path) -> None:
+        """Read what a record keeps in files of its own beside the settings and arrays; most keep nothing."""
+
 
 def load(folder: str | Path) -> Any:
     """Read any saved record; see `Record.load`."""
@@ -119,8 +122,10 @@ def load(folder: str | Path) -> Any:
         plain = json.loads((Path(folder) / _SETTINGS).read_text(encoding="utf-8"))
         path = Path(folder) / _ARRAYS
         arrays = dict(np.load(path, allow_pickle=False)) if path.exists() else {}
-        return decode(plain, arrays)
-    except InvalidRecord:
+        record = decode(plain, arrays)
+        record.bring_back(Path(folder))
+        return record
+    except PellucidError:
         raise
     except Exception as problem:
         raise InvalidRecord(f"{folder} is not a readable record: {problem}") from problem

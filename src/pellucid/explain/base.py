@@ -15,7 +15,7 @@ from pellucid.core.model import Model, wrap
 from pellucid.core.randomness import check_seed
 from pellucid.core.record import Provenance, Record, Stopwatch, Value, versions
 from pellucid.core.target import Resolved, Target, resolve
-from pellucid.errors import InvalidOption
+from pellucid.errors import InvalidInput, InvalidOption
 from pellucid.shapes import Array, Floats, Inputs
 
 RESOLUTION = 1e-6
@@ -124,12 +124,13 @@ class Question:
         inputs = tuple(a[index] for a in self.inputs)
         return replace(self, inputs=inputs, target=self.target.take(index), output=self.output[index], shift=shift)
 
-    def score_of(self, inputs: tuple[Array, ...]) -> Floats:
+    def score_of(self, inputs: tuple[Array, ...], what: str = "baseline") -> Floats:
         """The asked-about score (B,) of other inputs of the same shape; identical rows are run once."""
         if all(a.strides[0] == 0 for a in inputs):
             scores = np.repeat(self.model.outputs_of(tuple(a[:1] for a in inputs)), len(self), axis=0)
         else:
             scores = self.model.outputs_of(inputs)
+        _check_finite(what, self.model, scores)
         return self.target.of(scores)
 
 
@@ -207,6 +208,7 @@ def explain(
     data = x if isinstance(x, Dataset) else None
     inputs = model.prepare(x)
     scores = model.outputs_of(inputs)
+    _check_finite("x", model, scores)
     resolved = resolve(target, scores, data.y if data else None, binary=model.binary)
     question = Question(
         model, inputs, resolved, resolved.of(scores), check_seed(seed), data.kind or "tabular" if data else _kind(inputs),
@@ -235,6 +237,12 @@ def _recorded(q: Question, method: Method, found: Attribution, data: Dataset | N
         feature_names=data.feature_names if data else None, class_names=data.class_names if data else None,
         columns=data.columns if data else None, provenance=provenance,
     )  # fmt: skip
+
+
+def _check_finite(what: str, model: Model, scores: Floats) -> None:
+    if not np.isfinite(scores).all():
+        row = int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
+        raise InvalidInput(f"{what}: {model.name} gives NaN or infinity for example {row}; there is nothing to explain")
 
 
 def _kind(inputs: Sequence[Array]) -> str:

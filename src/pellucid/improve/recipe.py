@@ -86,12 +86,9 @@ class Run(Record):
         self.model.keras.save(folder / _FILE)
         return folder
 
-    @classmethod
-    def load(cls, folder: str | Path) -> Run:
-        """Read a run that `save` wrote, with its model (in safe mode)."""
-        run = super().load(folder)
-        object.__setattr__(run, "model", wrap(load_model(Path(folder) / _FILE)))
-        return run
+    def bring_back(self, folder: Path) -> None:
+        """The model, read in safe mode."""
+        object.__setattr__(self, "model", wrap(load_model(folder / _FILE)))
 
     def __str__(self) -> str:
         parts = [f"{name} {amounts[self.kept]:.4g}" for name, amounts in self.history["penalty"].items()]

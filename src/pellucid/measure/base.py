@@ -67,6 +67,7 @@ class Context:
         """The model's task: "classification" or "regression"."""
         data = self.data("test" if self.has("test") else "train")
         self.model.prepare(data.take(slice(0, 1)))  # the first look at the model tells
+        self.model.require_one_output()
         return self.model.task
 
     def require_classes(self, why: str) -> None:
@@ -103,9 +104,11 @@ class Context:
         wrong = (found < -1e-6).any(axis=1) | (np.abs(found.sum(axis=1) - 1) > 1e-3)
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
+            least = found[row].min()
+            why = f"one is {least:.4g}" if least < -1e-6 else f"they sum to {found[row].sum():.4g}"
             raise InvalidInput(
-                f"{name}: the outputs of {self.model.name} at row {row} are no class probabilities (they sum to "
-                f"{found[row].sum():.4g}); wrap the model with the right output=, or one model a label"
+                f"{name}: the outputs of {self.model.name} at row {row} are no class probabilities ({why}); "
+                "wrap the model with the right output=, or one model a label"
             )
         return np.clip(found, 0.0, 1.0)
 

@@ -129,7 +129,7 @@ def _on_way(start: Tensor, way: Tensor, points: Tensor) -> Tensor:
     from keras import ops
 
     a = ops.reshape(points, (-1, *[1] * len(start.shape)))
-    return ops.reshape(start + a * way, (-1, *start.shape[1:]))
+    return ops.reshape(start + a * way, (-1, *ops.shape(start)[1:]))
 
 
 def _at_each_point(tensor: Tensor, count: Tensor) -> Tensor:
@@ -137,7 +137,7 @@ def _at_each_point(tensor: Tensor, count: Tensor) -> Tensor:
     from keras import ops
 
     every = ops.broadcast_to(tensor, (count, *ops.shape(tensor)))
-    return ops.reshape(every, (-1, *tensor.shape[1:]))
+    return ops.reshape(every, (-1, *ops.shape(tensor)[1:]))
 
 
 def _weighted(maps: Tensor, weights: Tensor) -> Tensor:

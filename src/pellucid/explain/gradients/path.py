@@ -169,9 +169,10 @@ def pooled_error(change: Floats, jumps: Floats, gap: Floats) -> Floats:
     correlate: E change^2 = s^2 + (2 s)^2 = 5 s^2. A jump somewhere in a cell of width h leaves a variance of h^2 / 12,
     whose sum is `jumps`: E jumps = s^2. Errors of single entries add up to the gap, of which `_share` is counted:
     E gap^2 = s^2. The root of the sum is 1.7 s, 95 % of a normal map in few directions; the change
-    itself is the most that is claimed, since it is far above the error where the gradient is smooth.
+    itself is the most that is claimed, since it is far above the error where the gradient is smooth; and what is
+    counted of the gap the least: a model that is cut between input and score has no change, no jumps, and a gap.
     """
-    return np.minimum(change, np.sqrt(change**2 / 5 + jumps + gap**2))
+    return np.maximum(np.minimum(change, np.sqrt(change**2 / 5 + jumps + gap**2)), gap)
 
 
 def _levels(most: int) -> list[int]:

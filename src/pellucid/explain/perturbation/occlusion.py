@@ -53,8 +53,8 @@ class Occlusion(Method):
     def __post_init__(self) -> None:
         for name in ("window", "stride"):
             value = getattr(self, name)
-            whole = value is not None and np.all([v == int(v) and v >= 1 for v in np.atleast_1d(value)])
-            if not (value is None or whole):
+            sizes = np.atleast_1d(np.asarray(1 if value is None else value))
+            if sizes.dtype.kind not in "iuf" or sizes.ndim > 1 or not all(v >= 1 and v == np.floor(v) for v in sizes):
                 raise InvalidOption(f"Occlusion.{name}: expected whole numbers of at least 1 or None, got {value!r}")
 
     def attribute(self, question: Question) -> Attribution:
