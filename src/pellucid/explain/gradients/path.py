@@ -13,7 +13,7 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.masks import resolve_baseline
 from pellucid.core.progress import Progress
-from pellucid.explain.base import Attribution, Method, Question, completeness_gap, map_norm, relative
+from pellucid.explain.base import RESOLUTION, Attribution, Method, Question, completeness_gap, map_norm, relative
 from pellucid.explain.gradients.engine import Points, along_path, start_scores
 from pellucid.shapes import Array, Floats
 
@@ -108,7 +108,7 @@ class IntegratedGradients(Method):
             sums = added if number == 0 else tuple(s + a for s, a in zip(sums, added, strict=True))
             fine, coarse = [s[:, 1] for s in sums], [s[:, 0] for s in sums]
             change = map_norm([f - c for f, c in zip(fine, coarse, strict=True)])
-            gap, norm = completeness_gap(fine, promised[active]), map_norm(fine)
+            norm, gap = map_norm(fine), _sure_gap(asked, fine, promised[active])
             error[active] = relative(pooled_error(change, jumps, gap * _share(norm, fine)), norm)
             spent[active] = intervals - 1
             for v, f in zip(values, fine, strict=True):
@@ -151,6 +151,14 @@ def _parts(levels: tuple[int, ...], number: int) -> list[Points]:
         )
         for group in (new[i : i + size] for i in range(0, len(new), size))
     ]
+
+
+def _sure_gap(question: Question, maps: Sequence[Floats], promised: Floats) -> Floats:
+    """What of the gap (B,) is beyond float32's own; none where gradients are taken beside the input that was scored."""
+    if question.shift is not None:
+        return np.zeros(len(question))
+    blurred = RESOLUTION * (np.abs(question.output) + np.abs(question.output - promised))
+    return np.maximum(completeness_gap(maps, promised) - blurred, 0.0)
 
 
 def _share(norm: Floats, maps: Sequence[Floats]) -> Floats:
