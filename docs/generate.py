@@ -14,6 +14,14 @@ VERBS = {
     "improve": "What makes it better",
 }
 CORE = ("wrap", "Model", "Dataset", "Margin", "Explanation", "Measurement", "Audit", "Recipe")
+PARTS = {
+    "explain": (
+        "Composite", "EpsilonPlusFlat", "EpsilonGammaBox", "EpsilonAlpha2Beta1", "EpsilonAlpha2Beta1Flat",
+        "Epsilon", "Gamma", "ZPlus", "AlphaBeta", "Flat", "WSquare", "ZBox",
+    )
+}  # fmt: skip
+"""What methods are made of, after them."""
+
 LISTS = ("Args", "Attributes", "Raises")
 ENTRY = {"explain": ("explain",), "verify": ("verify",), "measure": ("measure",), "improve": ("improve", "compare")}
 
@@ -48,6 +56,7 @@ def _verb(verb: str, title: str) -> str:
     parts += [_thing(getattr(pl, name), f"pl.{name}") for name in ENTRY[verb]]
     for entry in entries(verb):
         parts.append(_thing(entry.load(), entry.name, entry.papers))
+    parts += [_thing(getattr(pl, name), name) for name in PARTS.get(verb, ())]
     return "\n\n".join(parts) + "\n"
 
 

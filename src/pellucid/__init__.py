@@ -39,11 +39,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+_COMPOSITES = ("Composite", "EpsilonAlpha2Beta1", "EpsilonAlpha2Beta1Flat", "EpsilonGammaBox", "EpsilonPlusFlat")
+_RULES = ("AlphaBeta", "Epsilon", "Flat", "Gamma", "WSquare", "ZBox", "ZPlus")
+
 _HOMES = {
     "Audit": "report.audit", "Dataset": "core.dataset", "Explanation": "explain.base", "Margin": "core.target",
     "Measurement": "core.measurement", "Model": "core.model", "Recipe": "improve.recipe", "audit": "report.audit",
     "compare": "improve.compare", "explain": "explain.base", "improve": "improve.recipe", "load": "core.record",
     "measure": "measure.base", "verify": "verify.base", "wrap": "core.model",
+    **dict.fromkeys(_COMPOSITES, "explain.propagation.composites"), **dict.fromkeys(_RULES, "explain.propagation.rules"),
     **{entry.name: entry.module.removeprefix("pellucid.") for entry in ENTRIES},
 }  # fmt: skip
 _MODULES = ("data", "plot", "testing")

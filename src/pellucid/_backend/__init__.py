@@ -48,3 +48,13 @@ def torch_backend(model: Any) -> Backend:
             "environment variable KERAS_BACKEND=torch (or set it in os.environ before the first import of keras)"
         )
     return _load("torch")
+
+
+def call_with(layer: Any, call: Any, weights: Any, x: Any) -> Any:
+    """What a layer's own `call` gives for x with other weights: pairs of a variable of the layer and a tensor."""
+    import keras
+
+    if is_torch_module(layer):
+        return cast(Any, _load("torch")).call_with(layer, weights, x)
+    with keras.StatelessScope(state_mapping=weights):
+        return call(x)

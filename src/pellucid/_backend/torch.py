@@ -127,3 +127,9 @@ def set_random_state(state: Any) -> None:
     torch.set_rng_state(cpu)
     if cuda is not None:
         torch.cuda.set_rng_state_all(cuda)
+
+
+def call_with(module: torch.nn.Module, weights: Sequence[tuple[Tensor, Tensor]], x: Tensor) -> Tensor:
+    """What a module gives for x with other weights: pairs of a parameter and a tensor."""
+    names = {id(parameter): name for name, parameter in module.named_parameters(recurse=False)}
+    return torch.func.functional_call(module, {names[id(w)]: tensor for w, tensor in weights}, (x,))

@@ -61,6 +61,13 @@ def sublayers(model: Any) -> dict[str, Any]:
     return {}
 
 
+def operations(model: Any) -> list[Any]:
+    """The `keras.ops` nodes of functional models, nested ones among them: all that is computed outside layers."""
+    models = [model, *(layer for layer in sublayers(model).values() if hasattr(layer, "operations"))]
+    nodes = (node for m in models for node in getattr(m, "operations", ()))
+    return [node for node in nodes if not hasattr(node, "weights")]
+
+
 def find(model: Any, name: str) -> Any:
     """The layer of that name.
 

@@ -45,6 +45,7 @@ class Model:
         self._anatomy: Anatomy | None = None
         self._sizes: chunks.ChunkSizes | None = None
         self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._kept: dict[Any, Any] = {}
         self.differentiable = True  # until a callable turns out not to be
         self._read: list[Any] = []  # Keras variables that a callable reads
         self._whole: set[int] = set()  # inputs that are read as whole numbers, but by no embedding
@@ -269,6 +270,12 @@ class Model:
             else:
                 self._compiled[key] = _plainly(make())
         return self._compiled[key]
+
+    def kept(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Something that `make` derives from this model once, kept on it under `key`."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
     def in_chunks(self, kind: Any, step: Callable[..., Any], examples: Sequence[Array], each: int = 1) -> Any:
         """Run a compiled step over examples in chunks of a measured size; `each` is the rows it makes of one."""

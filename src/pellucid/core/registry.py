@@ -35,6 +35,13 @@ ENTRIES = (
     Entry("GradientInput", "explain", f"{_E}.gradients.local", ("shrikumar2016", "ancona2018")),
     Entry("IntegratedGradients", "explain", f"{_E}.gradients.path", ("sundararajan2017", "fejer1933")),
     Entry("SmoothGrad", "explain", f"{_E}.gradients.noise", ("smilkov2017",)),
+    Entry(
+        "LayerRelevance",
+        "explain",
+        f"{_E}.propagation.relevance",
+        ("bach2015", "montavon2017", "montavon2019", "andeol2021", "lapuschkin2019", "achtibat2024", "ali2022"),
+    ),
+    Entry("DeepLift", "explain", f"{_E}.propagation.deeplift", ("shrikumar2017", "lundberg2017")),
     Entry("Occlusion", "explain", f"{_E}.perturbation.occlusion", ("zeiler2014",)),
     Entry("PermutationShapley", "explain", f"{_E}.perturbation.shapley", ("shapley1953", "castro2009", "mitchell2022")),
     Entry("Deletion", "verify", f"{_V}.faithfulness", ("petsiuk2018", "samek2017")),

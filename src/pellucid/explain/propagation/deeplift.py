@@ -1,0 +1,122 @@
+"""DeepLIFT: differences from a baseline, shared out from layer to layer, back to the input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pellucid.core import layers, options
+from pellucid.core.masks import resolve_baseline
+from pellucid.core.model import Model
+from pellucid.core.target import Resolved
+from pellucid.explain.base import Attribution, Method, Question
+from pellucid.explain.propagation import differences
+from pellucid.explain.propagation.differences import Differences
+from pellucid.explain.propagation.plan import differences_plan, layered
+from pellucid.shapes import Tensor
+
+RULES = ("rescale", "reveal_cancel")
+
+
+@dataclass(frozen=True, eq=False)
+class DeepLift(Method):
+    """How much of the difference in score from a baseline each input's own difference accounts for.
+
+    The model is run on the input and on the baseline. Going back, a linear layer shares out differences by its weights;
+    an activation y = f(a) passes them on by the multiplier `(y - y0) / (a - a0)` (rescale). Values are
+    `(x - b) * multiplier`, and add up to `score(x) - score(b)`. One pass, where `IntegratedGradients` takes many.
+
+    "reveal_cancel" looks at what raises a and what lowers it apart: the positive part P and the negative part N of a - a0
+    get `[f(a0 + P) - f(a0) + f(a0 + P + N) - f(a0 + N)] / 2 P` and the mirror image, the average over which comes first.
+
+    Args:
+        rule: "rescale" or "reveal_cancel".
+        baseline: What "nothing" looks like: a number, one example (...), one for each example (B, ...), or a dict of
+            these by input name. For integer tokens, token numbers.
+
+    Raises:
+        InvalidOption: A rule that does not exist.
+        UnsupportedLayer: A layer that mixes its inputs in a way for which no multiplier is defined, such as a layer
+            normalization or a recurrent layer; the message names it, and the methods that do work.
+
+    Example:
+        >>> import keras, numpy as np, pellucid as pl
+        >>> f = lambda x: 2 * keras.ops.relu(x[:, 0]) + 2 * keras.ops.relu(x[:, 1] - 1.5)
+        >>> pl.explain(f, np.array([[1.0, 2.0]]), pl.DeepLift()).values.round(4).tolist()
+        [[2.0, 1.0]]
+
+    References:
+        Shrikumar, Greenside and Kundaje 2017, "Learning important features through propagating activation differences",
+        arXiv:1704.02685. Products of two inputs are shared out by their Shapley value: Lundberg and Lee 2017,
+        arXiv:1705.07874.
+
+    Limits:
+        Two networks that compute the same function can get different values. The answer depends on the baseline.
+        Operations written in a model's own `call` get their gradient in place of a multiplier: look at `gap`, which says
+        what is missing from the sum. "reveal_cancel" holds for activations right after a linear layer (with its batch
+        normalization); others get "rescale".
+    """
+
+    rule: str = "rescale"
+    baseline: Any = 0.0
+
+    def __post_init__(self) -> None:
+        options.one_of(self, "rule", RULES)
+
+    def attribute(self, question: Question) -> Attribution:
+        """See `Method.attribute`."""
+        question.model.require_gradient(type(self).__name__)
+        q = layered(question)
+        baseline = resolve_baseline(self.baseline, q.model, q.inputs)
+        key = ("deeplift", self.rule, q.target.function)
+        step = q.model.compiled(key, lambda: _step(q.model, q.target, self.rule, [a[:1] for a in q.inputs]))
+        *values, start = q.model.in_chunks(key, step, (*q.inputs, *baseline, q.target.selector), 2)
+        count = len(q)
+        return Attribution(
+            tuple(values), evaluations=np.full(count, 2), converged=np.ones(count, bool), baseline=baseline,
+            baseline_output=start, complete=True,
+        )  # fmt: skip
+
+
+def _step(model: Model, target: Resolved, rule: str, example: Any) -> Callable[..., Any]:
+    from keras import ops
+
+    size, entries = len(model.names or "x"), model.anatomy.entries
+    plan = differences_plan(model, example)
+
+    def step(*arrays: Tensor) -> tuple[Tensor, ...]:
+        both = [ops.concatenate([a, b], axis=0) for a, b in zip(arrays[:size], arrays[size : 2 * size], strict=True)]
+        selector = ops.concatenate([arrays[-1], arrays[-1]], axis=0)
+        at = model.embed(both)
+
+        def total(*tensors: Tensor) -> tuple[Tensor, Tensor]:
+            now = Differences(reveals=rule == "reveal_cancel")
+            with treated(plan, now):
+                scores = target.score(model.forward_from(tensors, both), selector)
+            mine, start = differences.halves(scores)
+            return ops.sum(mine), start
+
+        start, grads = model.backend.gradient(total, at)
+        found: list[Any] = [None] * size
+        for entry, a, g in zip(entries, at, grads, strict=True):
+            x, b = differences.halves(a)
+            m = (x - b) * differences.halves(g)[0]
+            m = m if entry.layer is None else ops.sum(m, axis=-1)
+            found[entry.input] = m if found[entry.input] is None else found[entry.input] + m
+        return (*found, start)
+
+    return step
+
+
+@contextmanager
+def treated(plan: Any, now: Differences) -> Iterator[None]:
+    """Treat every layer of a plan until the block ends."""
+    with ExitStack() as stack:
+        for layer, treatment in plan:
+            make = lambda original, layer=layer, treatment=treatment: treatment(layer, original, now)  # noqa: E731
+            stack.enter_context(layers.replaced(layer, make))
+        yield

@@ -1,0 +1,174 @@
+"""Which treatment and which rule every layer of a model gets; found by running it once on one example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pellucid.core import layers
+from pellucid.core.anatomy import run_recorded
+from pellucid.core.model import Model
+from pellucid.core.tensors import flattened
+from pellucid.errors import UnsupportedLayer
+from pellucid.explain.base import Question
+from pellucid.explain.propagation.composites import Composite
+from pellucid.explain.propagation.differences import DIFFERENCES, OPERATION_DIFFERENCES
+from pellucid.explain.propagation.rules import Epsilon, Rule
+from pellucid.explain.propagation.treatments import OPERATIONS, REFUSED, TREATMENTS, UNTREATED, Treatment, by_rule
+from pellucid.shapes import Array
+
+_BY_KIND = {kind: treatment for treatment, kinds in TREATMENTS.items() for kind in kinds}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a modified pass does.
+
+    Attributes:
+        steps: Layers that are treated, how, and by which rule.
+        direct: Shapes of one example's inputs of layers with a direct rule, call by call.
+    """
+
+    steps: tuple[tuple[Any, Treatment, Rule], ...]
+    direct: tuple[tuple[int, ...], ...]
+
+
+def layered(question: Question) -> Question:
+    """The same question of a model with layers: a callable in `keras.ops` as a model of its operations.
+
+    Raises:
+        UnsupportedLayer: A callable that cannot be taken apart.
+    """
+    model = question.model
+    if model.is_keras or model.is_torch:
+        return question
+    import keras
+
+    def made() -> Model:
+        named = zip(question.inputs, model.names or ("x",), strict=True)
+        ends: Any = [keras.Input(a.shape[1:], name=name) for a, name in named]
+        try:
+            out = model.call(ends)
+        except Exception as problem:
+            raise UnsupportedLayer(
+                f"{model.name} is a callable that cannot be taken apart into operations ({problem}); write it in keras.ops, or "
+                "give a model with layers"
+            ) from problem
+        ends = dict(zip(model.names, ends, strict=True)) if model.names else ends[0]
+        return Model(keras.Model(ends, out), model.output)
+
+    taken_apart = model.kept("layered", made)
+    taken_apart.prepare(dict(zip(model.names, question.inputs, strict=True)) if model.names else question.inputs[0])
+    return replace(question, model=taken_apart)
+
+
+def differences_plan(model: Model, example: Sequence[Array]) -> list[tuple[Any, Any]]:
+    """Which layers and operations DeepLIFT treats, and how.
+
+    Raises:
+        UnsupportedLayer: A layer for which no multiplier is defined.
+    """
+    _, calls = run_recorded(model, list(example))
+    plan = [(layer, kind) for layer, kind in _differences(model) if kind is not None]
+    _refuse_unknown(model, calls, [kind for kinds in DIFFERENCES.values() for kind in kinds])
+    return plan
+
+
+def _differences(model: Model) -> Iterator[tuple[Any, Any]]:
+    by_kind = {kind: treatment for treatment, kinds in DIFFERENCES.items() for kind in kinds}
+    for layer in layers.sublayers(model.native).values():
+        yield layer, next((by_kind[kind] for kind in _kinds(layer) if kind in by_kind), None)
+    yield from _operations(model, OPERATION_DIFFERENCES)
+
+
+def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> Plan:
+    """Decide what is done at each layer.
+
+    Raises:
+        UnsupportedLayer: A layer whose relevance nothing sound is known about.
+        UnknownName: The composite names a layer that does not exist.
+    """
+    for name in composite.named:
+        layers.find(model.native, name)
+    _, calls = run_recorded(model, list(example))
+    first = _first_readers(calls)
+    steps = []
+    for name, layer in layers.sublayers(model.native).items():
+        treatment = _treatment(layer)
+        if treatment is not None:
+            steps.append((layer, treatment, _rule(composite, name, layer, treatment, id(layer) in first)))
+    steps += [
+        (node, treatment, Epsilon()) for node, treatment in _operations(model, OPERATIONS) if treatment is not None
+    ]
+    _refuse_unknown(model, calls, [*_BY_KIND, *UNTREATED])
+    direct_layers = {id(layer) for layer, treatment, rule in steps if treatment is by_rule and rule.direct}
+    shapes = [tuple(np.shape(c.inputs[0])[1:]) for c in calls if id(c.layer) in direct_layers]
+    return Plan(tuple(steps), tuple(shapes))
+
+
+def _operations(model: Model, table: Mapping[Any, Sequence[str]]) -> Iterator[tuple[Any, Any]]:
+    """What is done at each `keras.ops` node."""
+    by_kind = {kind: treatment for treatment, kinds in table.items() for kind in kinds}
+    for node in layers.operations(model.native):
+        kind = type(node).__name__
+        if kind not in by_kind:
+            raise UnsupportedLayer(_refusal(f"operation {node.name!r} (keras.ops, {kind})"))
+        yield node, by_kind[kind]
+
+
+def _refusal(what: str) -> str:
+    return (
+        f"no sound rule is known for the {what}; what works on this model: Gradient, GradientInput, "
+        "IntegratedGradients, SmoothGrad, Occlusion, PermutationShapley"
+    )
+
+
+def _rule(composite: Composite, name: str, layer: Any, treatment: Treatment, is_first: bool) -> Rule:
+    rule = composite.rule(name, layer, is_first=is_first)
+    if not rule.direct or (treatment is by_rule and is_first):
+        return rule
+    if treatment is not by_rule and name not in composite.named:
+        return Epsilon()
+    raise UnsupportedLayer(
+        f"{type(rule).__name__} gives relevance to inputs of zero, which is only sound where the input itself is read; the "
+        f"layer {name!r} reads what another has made: give it pl.Epsilon(), pl.Gamma() or pl.ZPlus()"
+    )
+
+
+def _kinds(layer: Any) -> list[str]:
+    return [base.__name__ for base in type(layer).__mro__]
+
+
+def _treatment(layer: Any) -> Treatment | None:
+    return next((_BY_KIND[kind] for kind in _kinds(layer) if kind in _BY_KIND), None)
+
+
+def _refuse_unknown(model: Model, calls: Sequence[layers.Called], known: Sequence[str]) -> None:
+    """Raise for a layer of no known kind; parts of a softmax that is taken off are never asked."""
+    taken_off = {id(layer) for layer, how in model.anatomy.softened if how == "call"}
+    inside = layers.sublayers(model.native).items()
+    refused = [(name, layer) for name, layer in inside if any(kind in REFUSED for kind in _kinds(layer))]
+    called = [(c.name, c.layer) for c in calls if id(c.layer) not in taken_off]
+    for name, layer in [*refused, *(c for c in called if not any(kind in known for kind in _kinds(c[1])))]:
+        raise UnsupportedLayer(_refusal(f"layer {name!r} ({_kinds(layer)[0]})"))
+
+
+def _first_readers(calls: Sequence[layers.Called]) -> set[int]:
+    """Linear layers (by identity) that read an input, with no other linear layer in between."""
+    tainted: set[int] = set()
+    known: set[int] = set()
+    first: set[int] = set()
+    any_linear = False
+    for call in calls:
+        given = [i for i in flattened(list(call.inputs)) if i is not None]
+        after = any(id(i) in tainted for i in given) or (any_linear and not all(id(i) in known for i in given))
+        linear = _treatment(call.layer) is by_rule
+        if linear and not after:
+            first.add(id(call.layer))
+        for out in flattened(call.output):
+            (tainted if linear or after else known).add(id(out))
+        any_linear = any_linear or linear
+    return first

@@ -1,0 +1,151 @@
+"""Layer-wise relevance propagation: the score shared out from layer to layer, back to the input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pellucid.core import layers
+from pellucid.core.model import Model
+from pellucid.core.target import Resolved
+from pellucid.errors import InvalidOption
+from pellucid.explain.base import Attribution, Method, Question
+from pellucid.explain.propagation.composites import Composite, EpsilonPlusFlat
+from pellucid.explain.propagation.plan import Plan, layered, make_plan
+from pellucid.explain.propagation.rules import Rule
+from pellucid.explain.propagation.treatments import Pass, entry_by_entry
+from pellucid.shapes import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRelevance(Method):
+    """The score shared out backwards, layer by layer, until each input has its part (LRP).
+
+    A layer's outputs hold relevance R_j, at the last layer the score itself. Each R_j is shared out over the layer's
+    inputs in proportions n_ij that a rule chooses: `R_i = sum_j n_ij / (sum_i n_ij) R_j`. Where no layer has a bias and
+    no rule stabilizes, the sum is kept: the values add up to the score.
+
+    Args:
+        rules: A composite such as `EpsilonPlusFlat()`, or one rule for all layers.
+
+    Raises:
+        InvalidOption: Neither a composite nor a rule.
+        UnsupportedLayer: A layer without a sound rule; the message names it, and the methods that do work.
+
+    Example:
+        >>> import keras, numpy as np, pellucid as pl
+        >>> net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, "relu", False), keras.layers.Dense(1, None, False)])
+        >>> net.set_weights([np.full((3, 3), 2.0), np.full((3, 1), 3.0)])
+        >>> e = pl.explain(net, np.array([[1.0, 2.0, 3.0]]), pl.LayerRelevance(pl.Epsilon()), target=0)
+        >>> e.values.round(3).tolist()
+        [[18.0, 36.0, 54.0]]
+
+    References:
+        Bach, Binder, Montavon, Klauschen, Müller and Samek 2015, "On pixel-wise explanations for non-linear classifier
+        decisions by layer-wise relevance propagation", doi:10.1371/journal.pone.0130140. Rules: Montavon, Lapuschkin,
+        Binder, Samek and Müller 2017, "Explaining nonlinear classification decisions with deep Taylor decomposition",
+        doi:10.1016/j.patcog.2016.11.008; Montavon, Binder, Lapuschkin, Samek and Müller 2019, "Layer-wise relevance
+        propagation: an overview", doi:10.1007/978-3-030-28954-6_10; Andéol et al. 2021, arXiv:2106.04923; Lapuschkin et
+        al. 2019, doi:10.1038/s41467-019-08987-4. Attention: Achtibat et al. 2024, "AttnLRP", arXiv:2402.05602;
+        normalization: Ali et al. 2022, "XAI for transformers", arXiv:2202.07304.
+
+    Limits:
+        The answer depends on the rules, for which there is experience but no proof. Rules that count only positive
+        weights barely depend on the layers above them (Sixt, Granz and Landgraf 2020, arXiv:1912.09818): check with
+        `ParameterRandomization`. Relevance that biases account for is lost. Operations written in a model's own `call`
+        are passed through as gradient times input. Covered by patents in some jurisdictions.
+    """
+
+    rules: Any = field(default_factory=EpsilonPlusFlat)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rules, Rule | Composite):
+            raise InvalidOption(
+                f"LayerRelevance.rules: expected a composite such as pl.EpsilonPlusFlat() or a rule such as pl.Epsilon(), "
+                f"got {self.rules!r}"
+            )
+
+    @property
+    def composite(self) -> Composite:
+        """The rules as a composite."""
+        return self.rules if isinstance(self.rules, Composite) else Composite(dense=self.rules, convolution=self.rules)
+
+    def attribute(self, question: Question) -> Attribution:
+        """See `Method.attribute`."""
+        question.model.require_gradient(type(self).__name__)
+        q = layered(question)
+        key = ("relevance", self.composite, q.target.function, *(a.shape[1:] for a in q.inputs))
+        one = [a[:1] for a in q.inputs]
+        step = q.model.compiled(key, lambda: _step(q.model, q.target, make_plan(q.model, self.composite, one)))
+        values = q.model.in_chunks(key, step, (*q.inputs, q.target.selector))
+        count = len(q)
+        return Attribution(values, evaluations=np.ones(count, int), converged=np.ones(count, bool))
+
+
+def _step(model: Model, target: Resolved, plan: Plan) -> Callable[..., Any]:
+    from keras import ops
+
+    size, entries = len(model.names or "x"), model.anatomy.entries
+
+    def step(*arrays: Tensor) -> tuple[Tensor, ...]:
+        inputs, selector = arrays[:size], arrays[size]
+        at = model.embed(inputs)
+        shifts = [ops.zeros((ops.shape(selector)[0], *shape)) for shape in plan.direct]
+
+        def total(*tensors: Tensor) -> tuple[Tensor, Any]:
+            now = Pass(shifts=list(tensors[len(at) :]))
+            with treated(plan, now):
+                scores = model.forward_from(tensors[: len(at)], inputs)
+            return ops.sum(target.score(scores, selector)), scores
+
+        grads = model.backend.gradient(total, [*at, *shifts])[1]
+        maps = [a * g for a, g in zip(at, grads, strict=False)]
+        if plan.direct:
+            direct = _brought_back(model, plan, at, inputs, grads[len(at) :])
+            maps = [m + d for m, d in zip(maps, direct, strict=True)]
+        found: list[Any] = [None] * size
+        for entry, m in zip(entries, maps, strict=True):
+            m = m if entry.layer is None else ops.sum(m, axis=-1)
+            found[entry.input] = m if found[entry.input] is None else found[entry.input] + m
+        return tuple(found)
+
+    return step
+
+
+def _brought_back(
+    model: Model, plan: Plan, at: Sequence[Tensor], inputs: Sequence[Tensor], relevance: Sequence[Tensor]
+) -> list[Tensor]:
+    """Relevance at the inputs of layers with a direct rule, through what only moves values about, at the entries."""
+    from keras import ops
+
+    def total(*tensors: Tensor) -> tuple[Tensor, Any]:
+        now = Pass(shifts=[ops.zeros_like(r) for r in relevance])
+        with treated(plan, now, straight=True):
+            scores = model.forward_from(tensors, inputs)
+        held = [ops.sum(x * ops.stop_gradient(r)) for x, r in zip(now.read, relevance, strict=True)]
+        return sum(held), scores
+
+    return model.backend.gradient(total, at)[1]
+
+
+@contextmanager
+def treated(plan: Plan, now: Pass, *, straight: bool = False) -> Iterator[None]:
+    """Treat every layer of a plan until the block ends; `straight`: activations pass gradients on as they are."""
+    from keras import ops
+
+    def passing(original: layers.Call) -> layers.Call:
+        return lambda x, *rest, **options: x + ops.stop_gradient(original(x, *rest, **options) - x)
+
+    with ExitStack() as stack:
+        for layer, treatment, rule in plan.steps:
+            make = (
+                passing
+                if straight and treatment is entry_by_entry
+                else lambda original, layer=layer, treatment=treatment, rule=rule: treatment(layer, original, rule, now)
+            )
+            stack.enter_context(layers.replaced(layer, make))
+        yield

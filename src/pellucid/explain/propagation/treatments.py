@@ -1,0 +1,223 @@
+"""What is done at each kind of layer, so that the gradient times the input is the relevance.
+
+Between layers relevance is written R = x * G: the value times the gradient that comes back. A layer that is linear and
+has no bias keeps the sum of R as it is, and so do rectifiers, pooling, sums, concatenations and everything that only
+moves values about: they need no treatment. `TREATMENTS` says what the others get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from pellucid.core import layers
+from pellucid.explain.propagation.linear import Part, batch_part, folded, linear_part, parts_of_normalization
+from pellucid.explain.propagation.rules import Rule
+from pellucid.shapes import Tensor
+
+
+@dataclass
+class Pass:
+    """One modified pass through a model.
+
+    Attributes:
+        shifts: Zeros of the shapes of the inputs of layers with a direct rule, in the order in which they are called; the
+            gradient by them is the relevance there.
+        read: The inputs of those layers, as they were called.
+        made: What linear layers have put out, by identity, for a batch normalization to be folded into the layer.
+    """
+
+    shifts: list[Tensor] = field(default_factory=list)
+    read: list[Tensor] = field(default_factory=list)
+    made: dict[int, tuple[Tensor, Tensor, Part, Rule]] = field(default_factory=dict)
+
+
+Treatment = Callable[[Any, layers.Call, Rule, Pass], layers.Call]
+
+
+def carried(rule: Rule, x: Tensor, part: Part, now: Pass) -> Tensor:
+    """What a linear layer puts out, with a gradient that shares out relevance by the rule."""
+    from keras import ops
+
+    still = ops.stop_gradient
+    z, ones = still(part(x)), None
+    if rule.direct:
+        ones = 1.0 + now.shifts[len(now.read)]
+        now.read.append(x)
+        x = still(x)
+    shares = rule.shares(x, z, part, ones)
+    out = sum(share * n * still(z / rule.stabilized(d)) for share, n, d in shares)
+    return out + still(z - out)
+
+
+def followed(x: Tensor, y: Tensor) -> Tensor:
+    """Values y whose relevance goes to x, entry by entry."""
+    from keras import ops
+
+    still = ops.stop_gradient
+    out = x * still(y / ops.where(ops.abs(x) > 1e-9, x, 1e-9))
+    return out + still(y - out)
+
+
+def by_rule(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
+    """A linear layer: its rule; then its activation, if it has one."""
+    part = linear_part(layer, original)
+
+    def call(x: Tensor, *rest: Any, **options: Any) -> Tensor:
+        out = carried(rule, x, part, now)
+        activation = getattr(layer, "activation", None)
+        if activation is None or getattr(activation, "__name__", "") == "linear":
+            now.made[id(out)] = out, x, part, rule
+            return out
+        return followed(out, activation(out))
+
+    return call
+
+
+def by_folding(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
+    """A batch normalization: one with the linear layer before it, or a linear layer of its own."""
+    own = batch_part(layer)
+
+    def call(x: Tensor, *rest: Any, **options: Any) -> Tensor:
+        _, before, part, its_rule = now.made.get(id(x), (None, None, None, None))
+        both = folded(part, layer) if part is not None else None
+        if both is None or its_rule is None:
+            return carried(rule, x, own, now)
+        if its_rule.direct:
+            now.read.pop()  # the layer is asked again, with the normalization in it
+        return carried(its_rule, before, both, now)
+
+    return call
+
+
+def entry_by_entry(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
+    """An activation: relevance stays at its entry."""
+    return lambda x, *rest, **options: followed(x, original(x * 1, *rest, **options))  # torch may work in place
+
+
+def by_still_spread(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
+    """A normalization by the input's own spread: linear, once the spread is taken for a constant."""
+    from keras import ops
+
+    still = ops.stop_gradient
+
+    def call(x: Tensor, *rest: Any, **options: Any) -> Tensor:
+        y = still(original(x, *rest, **options))
+        centre, scale = parts_of_normalization(layer, x)
+        out = centre * still(scale)
+        out = out * still(y / rule.stabilized(out))
+        return out + still(y - out)
+
+    return call
+
+
+def by_halves(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
+    """A product of several inputs: each gets an equal part."""
+    from keras import ops
+
+    still = ops.stop_gradient
+
+    def call(inputs: Any, *rest: Any, **options: Any) -> Tensor:
+        each = [
+            original([a if i == j else still(a) for j, a in enumerate(inputs)], *rest, **options)
+            for i in range(len(inputs))
+        ]
+        return sum(each) / len(each)
+
+    return call
+
+
+def by_pairs(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
+    """A product of two tensors by halves; one of a tensor and a constant is linear."""
+
+    def call(a: Any, b: Any, *rest: Any, **options: Any) -> Tensor:
+        from keras import ops
+
+        if not (ops.is_tensor(a) and ops.is_tensor(b)):
+            return original(a, b, *rest, **options)
+        return halved(lambda x, y: original(x, y, *rest, **options), a, b)
+
+    return call
+
+
+def by_attention(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
+    """Multi-head attention: its two products by halves; the gradient of a softmax times its input is its own rule."""
+
+    def call(*inputs: Any, **options: Any) -> Any:
+        with layers.attribute(layer, "_compute_attention", partial(_attended, layer)):
+            return original(*inputs, **options)
+
+    return call
+
+
+def _attended(
+    layer: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor = None, *rest: Any, **options: Any
+) -> tuple[Tensor, Tensor]:
+    """The attention of `keras.layers.MultiHeadAttention`, of projected (B, T, N, H)."""
+    from keras import ops
+
+    if options.get("use_causal_mask"):
+        attention_mask = layer._compute_causal_mask(query, value)
+    scores = halved(lambda k, q: ops.einsum(layer._dot_product_equation, k, q), key, query)
+    weights = layer._masked_softmax(scores * layer._inverse_sqrt_key_dim, attention_mask)
+    return halved(lambda w, v: ops.einsum(layer._combine_equation, w, v), weights, value), weights
+
+
+def halved(product: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor:
+    """A product of two tensors that sends half of the relevance to each."""
+    from keras import ops
+
+    return (product(a, ops.stop_gradient(b)) + product(ops.stop_gradient(a), b)) / 2
+
+
+TREATMENTS: dict[Treatment, tuple[str, ...]] = {
+    by_rule: (
+        "Dense", "EinsumDense", "Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose",
+        "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D",
+        "Linear", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
+    ),
+    by_folding: ("BatchNormalization", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d"),
+    entry_by_entry: (
+        "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Rescaling", "Normalization",
+        "ReLU6", "GELU", "SiLU", "Mish", "SELU", "CELU", "Tanh", "Sigmoid", "Softplus", "Hardswish", "Hardsigmoid", "Hardtanh",
+    ),
+    by_still_spread: (
+        "LayerNormalization", "RMSNormalization", "GroupNormalization", "LayerNorm", "RMSNorm", "GroupNorm",
+    ),
+    by_halves: ("Multiply", "Dot"),
+    by_attention: ("MultiHeadAttention",),
+}  # fmt: skip
+"""What is done at which kind of layer, of Keras and then of torch."""
+
+UNTREATED = (
+    "InputLayer", "Softmax", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D", "GlobalAveragePooling3D", "Add", "Average", "Subtract", "Concatenate", "Maximum", "Minimum",
+    "Flatten", "Reshape", "Permute", "RepeatVector", "Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D",
+    "ZeroPadding2D", "ZeroPadding3D", "UpSampling1D", "UpSampling2D", "UpSampling3D", "Dropout", "SpatialDropout1D",
+    "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "Identity", "Masking",
+    "ActivityRegularization", "Embedding",
+    "MaxPool1d", "MaxPool2d", "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "Unflatten", "Dropout1d", "Dropout2d", "Dropout3d",
+    "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "ConstantPad1d", "ConstantPad2d", "Upsample",
+)  # fmt: skip
+"""Kinds of layers whose gradient times input already is their relevance."""
+
+REFUSED = ("RNN", "RNNBase", "RNNCellBase", "MultiheadAttention", "GroupQueryAttention")
+"""Kinds of layers with parts that would be treated, but whose own work with them would not."""
+
+OPERATIONS: dict[Treatment | None, tuple[str, ...]] = {
+    entry_by_entry: (
+        "Relu", "Relu6", "LeakyRelu", "Gelu", "Silu", "Elu", "Selu", "Celu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Mish",
+        "HardSigmoid", "HardSilu", "HardTanh",
+    ),
+    by_pairs: ("Multiply", "Matmul", "Dot"),
+    None: (
+        "Add", "Subtract", "Negative", "Mean", "Sum", "Max", "Maximum", "Minimum", "Reshape", "Transpose", "Swapaxes", "Squeeze",
+        "ExpandDims", "Concatenate", "Stack", "GetItem", "Pad", "Flip", "Roll", "Split", "Unstack", "BroadcastTo", "Repeat",
+        "Tile", "Take", "Cast", "Copy", "Identity", "Softmax", "StopGradient", "MaxPool", "AveragePool", "Moveaxis",
+    ),
+}  # fmt: skip
+"""The same for operations of `keras.ops` in a functional model; None: nothing has to be done."""
