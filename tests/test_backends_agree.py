@@ -61,13 +61,19 @@ methods = {
     "gradient": pl.Gradient(), "product": pl.GradientInput(), "path": pl.IntegratedGradients(tolerance=1e-4, max_evaluations=63),
     "smooth": pl.SmoothGrad(tolerance=1e-3, max_evaluations=20), "occlusion": pl.Occlusion(),
     "shapley": pl.PermutationShapley(tolerance=1e-6, max_evaluations=400),
+    "relevance": pl.LayerRelevance(), "gamma": pl.LayerRelevance(pl.Gamma()),
+    "rescale": pl.DeepLift(), "reveal": pl.DeepLift("reveal_cancel"),
 }
 found = {}
 for name, x in inputs.items():
     model = pl.wrap(filled(globals()[name]()))
     found[f"{name}-scores"] = model.scores(x)
     for label, method in methods.items():
-        values = pl.explain(model, x, method, target=0, seed=3).values
+        try:
+            values = pl.explain(model, x, method, target=0, seed=3).values
+        except pl.errors.UnsupportedLayer:
+            found[f"{name}-{label}-refused"] = np.zeros(1)
+            continue
         for part, array in (values.items() if isinstance(values, dict) else [("", values)]):
             found[f"{name}-{label}{part}"] = array
 np.savez(sys.argv[1], **found)
