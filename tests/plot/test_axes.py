@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pellucid.plot.axes import Frame, Scale, limits, tick_label, ticks
@@ -16,6 +16,8 @@ def test_scale_is_straight_and_stops_at_its_edges():
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+@example(999999.0, 0.001)
+@example(-1e6, 0.0013)
 def test_ticks_are_round_few_and_inside(low, width):
     found = ticks(low, low + width)
     assert 2 <= len(found) <= 7 or len(found) >= 1

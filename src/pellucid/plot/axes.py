@@ -40,7 +40,8 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= raw * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [float(f"{k * step:.10g}") for k in range(first, last + 1)]
+    digits = 2 - math.floor(math.log10(step))  # enough for 2.5 times a power of ten, however far from zero the range is
+    return [round(k * step, digits) for k in range(first, last + 1)]
 
 
 def tick_label(number: float, percent: bool) -> str:
