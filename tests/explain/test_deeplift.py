@@ -139,6 +139,9 @@ def test_what_cannot_be_shared_out_is_refused():
         UnsupportedLayer, match=re.escape("'calm' (LayerNormalization); what works on this model: Gradient")
     ):
         pl.explain(normal, np.ones((2, 4)), pl.DeepLift())
+    inside = keras.Sequential([keras.Input((4,)), layers.Dense(3, "softmax", name="gate"), layers.Dense(2)])
+    with pytest.raises(UnsupportedLayer, match=re.escape("activation of 'gate' (softmax)")):
+        pl.explain(inside, np.ones((2, 4)), pl.DeepLift())
     with pytest.raises(UnsupportedLayer, match=r"operation 'cumsum\w*' \(keras\.ops, Cumsum\)"):
         pl.explain(lambda x: ops.cumsum(x, axis=1)[:, -1], np.ones((2, 4)), pl.DeepLift())
     with pytest.raises(NotDifferentiable, match="gives NumPy arrays"):
@@ -147,3 +150,19 @@ def test_what_cannot_be_shared_out_is_refused():
         InvalidOption, match=r"DeepLift\.rule: expected one of 'rescale', 'reveal_cancel', got 'linear'"
     ):
         pl.DeepLift("linear")
+
+
+def test_an_operation_with_a_constant_is_linear():
+    table = np.arange(8.0).reshape(4, 2).astype("float32")
+    draw = np.random.default_rng(3)
+    x, start = draw.normal(size=(3, 4)), draw.normal(size=4)
+    f = lambda x: ops.maximum(ops.matmul(x, ops.convert_to_tensor(table)), ops.convert_to_tensor([[1.0, 2.0]]))[:, 1]  # noqa: E731
+    e = pl.explain(f, x, pl.DeepLift(baseline=start))
+    assert e.gap.max() < 1e-5
+    linear = lambda x: ops.matmul(x, ops.convert_to_tensor(table))[:, 1]  # noqa: E731
+    np.testing.assert_allclose(
+        pl.explain(linear, x, pl.DeepLift(baseline=start)).values, (x - start) * table[:, 1], atol=1e-5
+    )
+    np.testing.assert_allclose(
+        pl.explain(linear, x, pl.LayerRelevance(pl.Epsilon(1e-9))).values, x * table[:, 1], atol=1e-5
+    )

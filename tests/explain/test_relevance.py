@@ -306,6 +306,29 @@ def test_tokens_get_the_relevance_of_their_embedding():
     np.testing.assert_allclose(e.values.sum(1), e.output, rtol=1e-3)
 
 
+def test_a_softmax_inside_is_its_gradient_times_its_input():
+    fused = [layers.Dense(4, "softmax"), layers.Dense(2, use_bias=False)]
+    apart = [layers.Dense(4), layers.Softmax(), layers.Dense(2, use_bias=False)]
+    one, two = (filled(keras.Sequential([keras.Input((3,)), *stack])) for stack in (fused, apart))
+    x, method = np.random.default_rng(9).normal(size=(4, 3)), pl.LayerRelevance(pl.Gamma())
+    np.testing.assert_allclose(pl.explain(one, x, method).values, pl.explain(two, x, method).values, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rules", [pl.EpsilonPlusFlat(), pl.Epsilon(), pl.Gamma()], ids=repr)
+def test_half_precision_layers_are_passed_through(rules):
+    half = lambda: keras.DTypePolicy("mixed_bfloat16")  # noqa: E731
+    net = filled(keras.Sequential([
+        keras.Input((4,)), layers.Dense(8, "relu", dtype=half()), layers.Dense(6, "gelu", dtype=half()), layers.Dense(2)
+    ]))  # fmt: skip
+    whole = filled(
+        keras.Sequential([keras.Input((4,)), layers.Dense(8, "relu"), layers.Dense(6, "gelu"), layers.Dense(2)])
+    )
+    x = np.random.default_rng(10).normal(size=(5, 4))
+    e, exact = (pl.explain(m, x, pl.LayerRelevance(rules), target=0) for m in (net, whole))
+    np.testing.assert_allclose(e.values, exact.values, atol=0.05 * np.abs(exact.values).max())
+    assert e.values.dtype == np.float32
+
+
 class Odd(layers.Layer):
     """A layer that nothing is known about."""
 

@@ -19,6 +19,7 @@ from pellucid.explain.propagation.treatments import (
     by_folding,
     by_rule,
     entry_by_entry,
+    varying,
 )
 from pellucid.shapes import Tensor
 
@@ -130,11 +131,12 @@ def constant_aside(layer: Any, original: layers.Call, now: Differences) -> layer
     from keras import ops
 
     def call(a: Any, b: Any) -> Tensor:
-        if ops.is_tensor(a) and ops.is_tensor(b):
+        own = varying(layer)
+        if all(own):
             half = (a + b) / 2  # the larger of two is their mean and half their distance, whose activation is |a - b|
             sign = 0.5 if type(layer).__name__ == "Maximum" else -0.5
             return half + sign * rescaled(a - b, ops.abs, now)
-        tensor, fixed = (a, b) if ops.is_tensor(a) else (b, a)
+        tensor, fixed = (a, b) if own[0] else (b, a)
         return rescaled(tensor, lambda t: original(t, fixed), now)
 
     return call
@@ -181,10 +183,9 @@ def multiplied(layer: Any, original: layers.Call, now: Differences) -> layers.Ca
 
 def pairwise(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
     """An operation that multiplies two tensors, or a tensor and a constant."""
-    from keras import ops
 
     def call(a: Any, b: Any, *rest: Any, **options: Any) -> Tensor:
-        if not (ops.is_tensor(a) and ops.is_tensor(b)):
+        if not all(varying(layer)):
             return original(a, b, *rest, **options)
         return shared(lambda x, y: original(x, y, *rest, **options), a, b)
 

@@ -17,7 +17,15 @@ from pellucid.explain.base import Question
 from pellucid.explain.propagation.composites import Composite
 from pellucid.explain.propagation.differences import DIFFERENCES, OPERATION_DIFFERENCES
 from pellucid.explain.propagation.rules import Epsilon, Rule
-from pellucid.explain.propagation.treatments import OPERATIONS, REFUSED, TREATMENTS, UNTREATED, Treatment, by_rule
+from pellucid.explain.propagation.treatments import (
+    OPERATIONS,
+    REFUSED,
+    TREATMENTS,
+    UNTREATED,
+    Treatment,
+    by_rule,
+    mixes,
+)
 from pellucid.shapes import Array
 
 _BY_KIND = {kind: treatment for treatment, kinds in TREATMENTS.items() for kind in kinds}
@@ -72,6 +80,7 @@ def differences_plan(model: Model, example: Sequence[Array]) -> list[tuple[Any, 
         UnsupportedLayer: A layer for which no multiplier is defined.
     """
     _, calls = run_recorded(model, list(example))
+    _refuse_mixing(model)
     plan = [(layer, kind) for layer, kind in _differences(model) if kind is not None]
     _refuse_unknown(model, calls, [kind for kinds in DIFFERENCES.values() for kind in kinds])
     return plan
@@ -93,6 +102,7 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
     """
     for name in composite.named:
         layers.find(model.native, name)
+    _refuse_mixing(model, "softmax")
     _, calls = run_recorded(model, list(example))
     first = _first_readers(calls)
     steps = []
@@ -117,6 +127,16 @@ def _operations(model: Model, table: Mapping[Any, Sequence[str]]) -> Iterator[tu
         if kind not in by_kind:
             raise UnsupportedLayer(_refusal(f"operation {node.name!r} (keras.ops, {kind})"))
         yield node, by_kind[kind]
+
+
+def _refuse_mixing(model: Model, *allowed: str) -> None:
+    """Raise for an activation inside the model whose outputs depend on several of its inputs each."""
+    taken_off = {id(layer) for layer, _ in model.anatomy.softened}
+    for name, layer in layers.sublayers(model.native).items():
+        activation = getattr(layer, "activation", None)
+        kind = getattr(activation, "__name__", "")
+        if mixes(activation) and kind not in allowed and id(layer) not in taken_off:
+            raise UnsupportedLayer(_refusal(f"activation of {name!r} ({kind})"))
 
 
 def _refusal(what: str) -> str:

@@ -126,7 +126,7 @@ def _brought_back(
         now = Pass(shifts=[ops.zeros_like(r) for r in relevance])
         with treated(plan, now, straight=True):
             scores = model.forward_from(tensors, inputs)
-        held = [ops.sum(x * ops.stop_gradient(r)) for x, r in zip(now.read, relevance, strict=True)]
+        held = [ops.sum(ops.cast(x, r.dtype) * ops.stop_gradient(r)) for x, r in zip(now.read, relevance, strict=True)]
         return sum(held), scores
 
     return model.backend.gradient(total, at)[1]

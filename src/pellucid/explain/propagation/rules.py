@@ -58,7 +58,7 @@ class Rule(Value, ABC):
         """A sum moved away from zero, to the side it is on."""
         from keras import ops
 
-        return total + self.stabilizer * ops.where(total >= 0, 1.0, -1.0)
+        return total + ops.cast(ops.where(total >= 0, self.stabilizer, -self.stabilizer), total.dtype)
 
 
 @dataclass(frozen=True, eq=False)

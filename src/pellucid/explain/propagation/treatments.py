@@ -44,7 +44,7 @@ def carried(rule: Rule, x: Tensor, part: Part, now: Pass) -> Tensor:
     still = ops.stop_gradient
     z, ones = still(part(x)), None
     if rule.direct:
-        ones = 1.0 + now.shifts[len(now.read)]
+        ones = ops.cast(1.0 + now.shifts[len(now.read)], x.dtype)
         now.read.append(x)
         x = still(x)
     shares = rule.shares(x, z, part, ones)
@@ -71,9 +71,14 @@ def by_rule(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.
         if activation is None or getattr(activation, "__name__", "") == "linear":
             now.made[id(out)] = out, x, part, rule
             return out
-        return followed(out, activation(out))
+        return activation(out) if mixes(activation) else followed(out, activation(out))
 
     return call
+
+
+def mixes(activation: Any) -> bool:
+    """Whether an activation's outputs each depend on several of its inputs; of a softmax the gradient is its own rule."""
+    return getattr(activation, "__name__", "") in MIXING
 
 
 def by_folding(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
@@ -94,6 +99,8 @@ def by_folding(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> laye
 
 def entry_by_entry(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
     """An activation: relevance stays at its entry."""
+    if mixes(getattr(layer, "activation", None)):
+        return original
     return lambda x, *rest, **options: followed(x, original(x * 1, *rest, **options))  # torch may work in place
 
 
@@ -133,13 +140,19 @@ def by_pairs(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers
     """A product of two tensors by halves; one of a tensor and a constant is linear."""
 
     def call(a: Any, b: Any, *rest: Any, **options: Any) -> Tensor:
-        from keras import ops
-
-        if not (ops.is_tensor(a) and ops.is_tensor(b)):
+        if not all(varying(layer)):
             return original(a, b, *rest, **options)
         return halved(lambda x, y: original(x, y, *rest, **options), a, b)
 
     return call
+
+
+def varying(node: Any) -> list[bool]:
+    """Which of the two arguments of a `keras.ops` node depend on the model's inputs; the others are constants."""
+    from keras import KerasTensor
+
+    given = node._inbound_nodes[0].arguments
+    return [isinstance(a, KerasTensor) for a in (*given.args, *given.kwargs.values())[:2]]
 
 
 def by_attention(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
@@ -204,6 +217,9 @@ UNTREATED = (
     "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "ConstantPad1d", "ConstantPad2d", "Upsample",
 )  # fmt: skip
 """Kinds of layers whose gradient times input already is their relevance."""
+
+MIXING = ("softmax", "log_softmax", "glu", "sparsemax")
+"""Activations that are no function of one entry alone."""
 
 REFUSED = ("RNN", "RNNBase", "RNNCellBase", "MultiheadAttention", "GroupQueryAttention")
 """Kinds of layers with parts that would be treated, but whose own work with them would not."""
