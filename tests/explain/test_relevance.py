@@ -329,6 +329,71 @@ def test_half_precision_layers_are_passed_through(rules):
     assert e.values.dtype == np.float32
 
 
+def test_every_branch_that_reads_an_input_is_a_first_one():
+    a, b = keras.Input((7, 2), name="a"), keras.Input((5, 3), name="b")
+    read = lambda x: layers.BatchNormalization()(layers.Conv1D(4, 3)(layers.ZeroPadding1D(1)(x)))  # noqa: E731
+    joined = layers.Concatenate()([layers.Flatten()(layers.ReLU()(read(a))), layers.Flatten()(layers.ReLU()(read(b)))])
+    net = filled(keras.Model([a, b], layers.Dense(2, use_bias=False)(joined)))
+    draw = np.random.default_rng(11)
+    x = {"a": draw.normal(size=(3, 7, 2)), "b": draw.normal(size=(3, 5, 3))}
+    rules = pl.Composite(dense=pl.Epsilon(1e-9), convolution=pl.Epsilon(1e-9), first=pl.Flat(1e-9))
+    e = pl.explain(net, x, pl.LayerRelevance(rules), target=0)
+    for name in x:  # flat: all channels of a position get the same
+        np.testing.assert_allclose(e.values[name], np.repeat(e.values[name][..., :1], x[name].shape[-1], -1), atol=1e-4)
+        assert np.abs(e.values[name]).max() > 0
+
+
+def test_what_reads_a_mixture_of_inputs_is_no_first_layer():
+    x = np.random.default_rng(12).normal(size=(4, 5))
+    first, last = layers.Dense(5, "relu", use_bias=False), layers.Dense(2, use_bias=False)
+    flat = pl.LayerRelevance(pl.Composite(dense=pl.Epsilon(1e-9), first=pl.Flat(1e-9)))
+    for before in (
+        lambda i: layers.Add()([i, i]),
+        lambda i: i * 0.01,
+        layers.BatchNormalization(),
+        lambda i: i - ops.flip(i, axis=1),
+    ):
+        inputs = keras.Input((5,))
+        net = filled(keras.Model(inputs, last(first(before(inputs)))))
+        e, plain = pl.explain(net, x, flat, target=0), pl.explain(net, x, pl.LayerRelevance(pl.Epsilon(1e-9)), target=0)
+        np.testing.assert_allclose(e.values, plain.values, rtol=1e-4, atol=1e-6)
+
+
+def test_a_first_layer_that_is_called_again_is_no_first_layer():
+    again = layers.Dense(4, use_bias=False)
+    inputs = keras.Input((4,))
+    net = filled(
+        keras.Model(inputs, layers.Dense(2, use_bias=False)(layers.ReLU()(again(layers.ReLU()(again(inputs))))))
+    )
+    x = np.random.default_rng(13).normal(size=(4, 4))
+    e = pl.explain(net, x, pl.LayerRelevance(pl.Composite(dense=pl.Epsilon(1e-9), first=pl.Flat(1e-9))), target=0)
+    np.testing.assert_allclose(e.values.sum(1), e.output, rtol=1e-3, atol=1e-6)
+
+
+def test_a_batch_normalization_of_another_axis_is_not_folded():
+    net = filled(keras.Sequential([
+        keras.Input((4, 6)), layers.Dense(4, use_bias=False), layers.BatchNormalization(axis=1, center=False), layers.Flatten(),
+        layers.Dense(3, use_bias=False),
+    ]))  # fmt: skip
+    net.layers[1].moving_mean.assign(np.zeros(4))
+    e = pl.explain(net, np.random.default_rng(14).normal(size=(3, 4, 6)), pl.LayerRelevance(pl.Epsilon(1e-9)), target=0)
+    np.testing.assert_allclose(e.values.sum((1, 2)), e.output, rtol=1e-3)
+
+
+class Squared(layers.Dense):
+    """Called a dense layer, and not linear."""
+
+    def call(self, x):
+        return keras.ops.square(super().call(x))
+
+
+@pytest.mark.parametrize("method", [pl.LayerRelevance(), pl.DeepLift()], ids=repr)
+def test_a_subclass_with_work_of_its_own_is_refused(method):
+    net = keras.Sequential([keras.Input((3,)), Squared(4, name="odd"), layers.Dense(2)])
+    with pytest.raises(UnsupportedLayer, match=re.escape("'odd' (Squared)")):
+        pl.explain(net, np.ones((2, 3)), method)
+
+
 class Odd(layers.Layer):
     """A layer that nothing is known about."""
 

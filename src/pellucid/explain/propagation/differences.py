@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pellucid.core import layers
+from pellucid.errors import UnsupportedLayer
 from pellucid.explain.propagation.linear import Part, folded, linear_part
 from pellucid.explain.propagation.treatments import (
     OPERATIONS,
@@ -113,7 +114,7 @@ def normalized(layer: Any, original: layers.Call, now: Differences) -> layers.Ca
     def call(x: Tensor, *rest: Any, **options: Any) -> Tensor:
         z = original(x, *rest, **options)
         _, given, part = now.made.get(id(x), (None, None, None))
-        both = folded(part, layer) if part is not None else None
+        both = folded(part, layer, x) if part is not None else None
         if both is not None:
             now.made[id(z)] = z, given, both
         return z
@@ -123,7 +124,15 @@ def normalized(layer: Any, original: layers.Call, now: Differences) -> layers.Ca
 
 def activation(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
     """An activation."""
-    return lambda x, *rest, **options: rescaled(x, lambda a: original(a * 1, *rest, **options), now)
+
+    def call(x: Tensor, *rest: Any, **options: Any) -> Tensor:
+        from keras import ops
+
+        if not ops.is_tensor(x):
+            raise UnsupportedLayer(f"no multiplier is known for {layer.name!r} of a constant by an input")
+        return rescaled(x, lambda a: original(a * 1, *rest, **options), now)
+
+    return call
 
 
 def constant_aside(layer: Any, original: layers.Call, now: Differences) -> layers.Call:

@@ -84,19 +84,24 @@ def _by_channel(values: Tensor, like: Tensor, layer: Any) -> Tensor:
 
 def batch_part(layer: Any) -> Part:
     """A batch normalization in inference: a scale and a shift for every channel."""
+    from keras import ops
+
     scale, shift = _scale_and_shift(layer)
 
     def run(x: Tensor, for_kernel: Change, for_bias: Change) -> Tensor:
         shaped = _along(layer, x)
-        return x * shaped(for_kernel(scale)) + shaped(for_bias(shift))
+        factor, offset = (ops.cast(v, x.dtype) for v in (for_kernel(scale), for_bias(shift)))
+        return x * shaped(factor) + shaped(offset)
 
     return Part(layer, run)
 
 
-def folded(part: Part, normalization: Any) -> Part | None:
-    """A linear layer and the batch normalization after it as one; None where the channels do not match."""
+def folded(part: Part, normalization: Any, z: Tensor) -> Part | None:
+    """A linear layer that put out z and the batch normalization after it as one; None where they are about other axes."""
     from keras import ops
 
+    if getattr(normalization, "axis", 1) % len(z.shape) != _output_axis(part.layer, len(z.shape)):
+        return None
     scale, shift = _scale_and_shift(normalization)
     spread = _over_kernel(part.layer, scale)
     if spread is None:
@@ -105,10 +110,20 @@ def folded(part: Part, normalization: Any) -> Part | None:
     both = shift if bias is None else shift + scale * ops.convert_to_tensor(bias)
 
     def run(x: Tensor, for_kernel: Change, for_bias: Change) -> Tensor:
-        z = part.run(x, lambda kernel: for_kernel(kernel * spread), ops.zeros_like)
-        return z + _along(normalization, z)(for_bias(both))
+        z = part.run(x, lambda kernel: for_kernel(kernel * ops.cast(spread, kernel.dtype)), ops.zeros_like)
+        return z + _along(normalization, z)(ops.cast(for_bias(both), z.dtype))
 
     return Part(part.layer, run)
+
+
+def _output_axis(layer: Any, rank: int) -> int | None:
+    """The axis of a linear layer's outputs that holds its units; None where groups mix it with another."""
+    kind = type(layer).__name__
+    if "Transpose" in kind and getattr(layer, "groups", 1) != 1:
+        return None
+    if "Conv" in kind and (hasattr(layer, "weight") or layer.data_format == "channels_first"):
+        return 1
+    return rank - 1
 
 
 def _scale_and_shift(layer: Any) -> tuple[Tensor, Tensor]:
@@ -190,7 +205,9 @@ def _grouped(layer: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     split = ops.reshape(x, apart)
     over = [i for i in range(1, rank + 1) if i != axis]
     centre = split - ops.mean(split, axis=over, keepdims=True)
-    spread = ops.rsqrt(ops.mean(ops.square(centre), axis=over, keepdims=True) + layer.epsilon)
+    spread = ops.rsqrt(
+        ops.mean(ops.square(centre), axis=over, keepdims=True) + getattr(layer, "epsilon", getattr(layer, "eps", 0.0))
+    )
     whole = [count if i == 0 else x.shape[i] for i in range(rank)]
     spread = ops.reshape(ops.broadcast_to(spread, ops.shape(centre)), whole)
     if gamma is not None:

@@ -28,6 +28,16 @@ from pellucid.explain.propagation.treatments import (
 )
 from pellucid.shapes import Array
 
+FRAMEWORKS = ("keras", "torch")
+"""Where the classes come from that the tables name."""
+
+MOVING = (
+    "InputLayer", "Flatten", "Reshape", "Permute", "Concatenate", "Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D",
+    "ZeroPadding2D", "ZeroPadding3D", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise",
+    "GaussianDropout", "Identity", "Masking", "Rescaling", "Normalization", "Unflatten", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
+)  # fmt: skip
+"""Kinds of layers after which a value is still one input's own, moved or rescaled."""
+
 _BY_KIND = {kind: treatment for treatment, kinds in TREATMENTS.items() for kind in kinds}
 
 
@@ -104,10 +114,12 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
         layers.find(model.native, name)
     _refuse_mixing(model, "softmax")
     _, calls = run_recorded(model, list(example))
-    first = _first_readers(calls)
+    first = _first_readers(calls, example)
     steps = []
     for name, layer in layers.sublayers(model.native).items():
         treatment = _treatment(layer)
+        if treatment is by_rule and _is_made_up(layer):
+            raise UnsupportedLayer(_refusal(f"layer {name!r}, whose kernel is made of several parts"))
         if treatment is not None:
             steps.append((layer, treatment, _rule(composite, name, layer, treatment, id(layer) in first)))
     steps += [
@@ -117,6 +129,14 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
     direct_layers = {id(layer) for layer, treatment, rule in steps if treatment is by_rule and rule.direct}
     shapes = [tuple(np.shape(c.inputs[0])[1:]) for c in calls if id(c.layer) in direct_layers]
     return Plan(tuple(steps), tuple(shapes))
+
+
+def _is_made_up(layer: Any) -> bool:
+    """Whether a linear layer's kernel is computed from others (LoRA, weight normalization): its sign is not theirs."""
+    parts = (
+        {name.split(".")[-1] for name, _ in layer.named_parameters()} if hasattr(layer, "named_parameters") else set()
+    )
+    return bool(getattr(layer, "lora_enabled", False) or (not hasattr(layer, "call") and parts - {"weight", "bias"}))
 
 
 def _operations(model: Model, table: Mapping[Any, Sequence[str]]) -> Iterator[tuple[Any, Any]]:
@@ -159,7 +179,13 @@ def _rule(composite: Composite, name: str, layer: Any, treatment: Treatment, is_
 
 
 def _kinds(layer: Any) -> list[str]:
-    return [base.__name__ for base in type(layer).__mro__]
+    """Names of the classes of Keras or torch whose work a layer does as they do it."""
+    name = "call" if hasattr(layer, "call") else "forward"
+    own = getattr(type(layer), name, None)
+    theirs = [base for base in type(layer).__mro__ if base.__module__.split(".")[0] in FRAMEWORKS]
+    return [base.__name__ for base in theirs if getattr(base, name, None) is own] or [
+        f"{type(layer).__name__} of your own"
+    ]
 
 
 def _treatment(layer: Any) -> Treatment | None:
@@ -170,25 +196,30 @@ def _refuse_unknown(model: Model, calls: Sequence[layers.Called], known: Sequenc
     """Raise for a layer of no known kind; parts of a softmax that is taken off are never asked."""
     taken_off = {id(layer) for layer, how in model.anatomy.softened if how == "call"}
     inside = layers.sublayers(model.native).items()
-    refused = [(name, layer) for name, layer in inside if any(kind in REFUSED for kind in _kinds(layer))]
+    refused = [(name, layer) for name, layer in inside if any(c.__name__ in REFUSED for c in type(layer).__mro__)]
     called = [(c.name, c.layer) for c in calls if id(c.layer) not in taken_off]
     for name, layer in [*refused, *(c for c in called if not any(kind in known for kind in _kinds(c[1])))]:
-        raise UnsupportedLayer(_refusal(f"layer {name!r} ({_kinds(layer)[0]})"))
+        raise UnsupportedLayer(_refusal(f"layer {name!r} ({type(layer).__name__})"))
 
 
-def _first_readers(calls: Sequence[layers.Called]) -> set[int]:
-    """Linear layers (by identity) that read an input, with no other linear layer in between."""
-    tainted: set[int] = set()
-    known: set[int] = set()
-    first: set[int] = set()
-    any_linear = False
+def _first_readers(calls: Sequence[layers.Called], example: Sequence[Array]) -> set[int]:
+    """Linear layers (by identity) that at every call read inputs, embeddings, or what only moves and rescales these."""
+    from keras import ops
+
+    own: set[int] = set()
+    first: dict[int, bool] = {}
+
+    def is_own(tensor: Any) -> bool:
+        if id(tensor) in own:
+            return True
+        inputs = [a for a in example if a.shape == tuple(tensor.shape)]
+        read = lambda a: ops.convert_to_numpy(ops.cast(ops.cast(a, tensor.dtype), "float32"))  # noqa: E731
+        return any(np.array_equal(read(a), read(tensor)) for a in inputs)
+
     for call in calls:
-        given = [i for i in flattened(list(call.inputs)) if i is not None]
-        after = any(id(i) in tainted for i in given) or (any_linear and not all(id(i) in known for i in given))
-        linear = _treatment(call.layer) is by_rule
-        if linear and not after:
-            first.add(id(call.layer))
-        for out in flattened(call.output):
-            (tainted if linear or after else known).add(id(out))
-        any_linear = any_linear or linear
-    return first
+        clean = all(is_own(given) for given in flattened(list(call.inputs)) if given is not None)
+        if _treatment(call.layer) is by_rule:
+            first[id(call.layer)] = clean and first.get(id(call.layer), True)
+        elif clean and any(kind in (*MOVING, "Embedding") for kind in _kinds(call.layer)):
+            own.update(id(out) for out in flattened(call.output))
+    return {layer for layer, clean in first.items() if clean}

@@ -31,21 +31,25 @@ class Pass:
 
     shifts: list[Tensor] = field(default_factory=list)
     read: list[Tensor] = field(default_factory=list)
-    made: dict[int, tuple[Tensor, Tensor, Part, Rule]] = field(default_factory=dict)
+    made: dict[int, tuple[Tensor, Tensor, Part, Rule, int]] = field(default_factory=dict)
 
 
 Treatment = Callable[[Any, layers.Call, Rule, Pass], layers.Call]
 
 
-def carried(rule: Rule, x: Tensor, part: Part, now: Pass) -> Tensor:
-    """What a linear layer puts out, with a gradient that shares out relevance by the rule."""
+def carried(rule: Rule, x: Tensor, part: Part, now: Pass, at: int | None = None) -> Tensor:
+    """What a linear layer puts out, with a gradient that shares out relevance by the rule.
+
+    `at` is the place among the direct readers of a layer that is run once more, with its normalization in it.
+    """
     from keras import ops
 
     still = ops.stop_gradient
     z, ones = still(part(x)), None
     if rule.direct:
-        ones = ops.cast(1.0 + now.shifts[len(now.read)], x.dtype)
-        now.read.append(x)
+        ones = ops.cast(1.0 + now.shifts[len(now.read) if at is None else at], x.dtype)
+        if at is None:
+            now.read.append(x)
         x = still(x)
     shares = rule.shares(x, z, part, ones)
     out = sum(share * n * still(z / rule.stabilized(d)) for share, n, d in shares)
@@ -69,7 +73,7 @@ def by_rule(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.
         out = carried(rule, x, part, now)
         activation = getattr(layer, "activation", None)
         if activation is None or getattr(activation, "__name__", "") == "linear":
-            now.made[id(out)] = out, x, part, rule
+            now.made[id(out)] = out, x, part, rule, len(now.read) - 1
             return out
         return activation(out) if mixes(activation) else followed(out, activation(out))
 
@@ -86,13 +90,12 @@ def by_folding(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> laye
     own = batch_part(layer)
 
     def call(x: Tensor, *rest: Any, **options: Any) -> Tensor:
-        _, before, part, its_rule = now.made.get(id(x), (None, None, None, None))
-        both = folded(part, layer) if part is not None else None
-        if both is None or its_rule is None:
+        made = now.made.get(id(x))
+        both = folded(made[2], layer, x) if made is not None else None
+        if made is None or both is None:
             return carried(rule, x, own, now)
-        if its_rule.direct:
-            now.read.pop()  # the layer is asked again, with the normalization in it
-        return carried(its_rule, before, both, now)
+        _, before, _, its_rule, at = made
+        return carried(its_rule, before, both, now, at)
 
     return call
 
