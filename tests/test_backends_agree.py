@@ -72,7 +72,7 @@ for name, x in inputs.items():
         try:
             values = pl.explain(model, x, method, target=0, seed=3).values
         except pl.errors.UnsupportedLayer:
-            found[f"{name}-{label}-refused"] = np.zeros(1)
+            found[f"{name}-{label}-refused"] = np.ones(1)
             continue
         for part, array in (values.items() if isinstance(values, dict) else [("", values)]):
             found[f"{name}-{label}{part}"] = array
