@@ -48,9 +48,12 @@ def fresh(build: Build, seed: int = 0) -> Any:
         True
     """
     if not callable(build) or hasattr(build, "_flatten_layers"):
-        hint = "; a model is trained from new weights each time: give the function that makes it"
-        told = f"{type(build).__name__}{hint if hasattr(build, '_flatten_layers') else ''}"
-        raise InvalidInput(f"build: expected a function without arguments, got {told}")
+        hint = (
+            "; a model is trained from new weights each time: give the function that makes it"
+            if callable(build)
+            else ""
+        )
+        raise InvalidInput(f"build: expected a function without arguments, got {type(build).__name__}{hint}")
     with seeded(seed, "build"), _names_from_one():
         model = build()
     if not hasattr(model, "compiled") or not hasattr(model, "_flatten_layers"):
@@ -154,13 +157,18 @@ def labels(model: Any, data: Dataset) -> Array:
         _check_classes(model, data.y)
     if name != "categorical_crossentropy":
         return data.y
-    width = model.output_shape[-1] if model.built and getattr(model, "outputs", None) else int(data.y.max()) + 1
+    width = _width(model) or int(data.y.max()) + 1
     return np.eye(width, dtype=np.float32)[data.y.astype(int)]
+
+
+def _width(model: Any) -> int | None:
+    """Columns that a model puts out; None while it does not say."""
+    return model.output_shape[-1] if model.built and getattr(model, "outputs", None) else None
 
 
 def _check_classes(model: Any, y: Array) -> None:
     """Raise where a label is none of the model's classes: JAX would train on without a word."""
-    width = model.output_shape[-1] if model.built and getattr(model, "outputs", None) else None
+    width = _width(model)
     wrong = (y < 0) | (y != np.floor(y)) | (False if width is None else y >= width)
     if wrong.any():
         at = int(np.argmax(wrong))

@@ -20,10 +20,8 @@ def input_names(native: Any) -> tuple[str, ...] | None:
     if not inputs or len(inputs) == 1:
         return None
     struct = getattr(native, "_inputs_struct", None)
-    if isinstance(struct, Mapping) and len(struct) == len(
-        inputs
-    ):  # the keys that it was made with, in the order in which Keras flattens them
-        return tuple(sorted(struct))
+    if isinstance(struct, Mapping) and len(struct) == len(inputs):
+        return tuple(sorted(struct))  # the keys that it was made with, in the order in which Keras flattens them
     return tuple(i.name for i in inputs)
 
 
@@ -57,6 +55,12 @@ def numbers(name: str, given: Any) -> Array:
     if array.dtype == np.float64 and array.size and np.abs(array).max() > np.finfo(np.float32).max:
         raise InvalidInput(f"{name}: a value of {array.flat[np.abs(array).argmax()]:.3g} is beyond float32; scale it")
     return array
+
+
+def broken_row(rows: Array) -> int | None:
+    """The first row of (B, ...) that holds NaN or infinity."""
+    bad = ~np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)
+    return int(np.argmax(bad)) if bad.any() else None
 
 
 def check_tokens(name: str, array: Array, embedding: Any) -> None:

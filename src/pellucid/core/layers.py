@@ -6,8 +6,8 @@ functional, sequential, nested and subclassed models are all reached in the same
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,15 @@ def replaced(layer: Any, make: Callable[[Call], Call]) -> Iterator[None]:
             object.__delattr__(layer, name)
         else:
             object.__setattr__(layer, name, own)
+
+
+@contextmanager
+def all_replaced(changes: Iterable[tuple[Any, Callable[[Call], Call]]]) -> Iterator[None]:
+    """`replaced` for many layers: pairs of a layer and what makes its new call."""
+    with ExitStack() as stack:
+        for layer, make in changes:
+            stack.enter_context(replaced(layer, make))
+        yield
 
 
 @contextmanager
@@ -98,8 +107,6 @@ class Called:
 @contextmanager
 def recorded(model: Any) -> Iterator[list[Called]]:
     """List every call of every innermost layer made inside the block, in order."""
-    from contextlib import ExitStack
-
     calls: list[Called] = []
 
     def recorder(name: str, layer: Any) -> Callable[[Call], Call]:
@@ -113,9 +120,7 @@ def recorded(model: Any) -> Iterator[list[Called]]:
 
         return make
 
-    with ExitStack() as stack:
-        for name, layer in leaves(model).items():
-            stack.enter_context(replaced(layer, recorder(name, layer)))
+    with all_replaced((layer, recorder(name, layer)) for name, layer in leaves(model).items()):
         yield calls
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.core.inputs import check_tokens
+from pellucid.core.inputs import broken_row, check_tokens
 from pellucid.core.model import Model
 from pellucid.core.target import Resolved
 from pellucid.errors import InvalidInput, InvalidOption
@@ -205,8 +205,7 @@ def hidden_scores(
         masked = lambda *examples, away=away: step(*examples, *away)  # noqa: E731
         parts.append(model.in_chunks(key, masked, (*inputs, *fill, target.selector, *own), size)[:, :real])
     scores = np.concatenate(parts, axis=1)
-    if not np.isfinite(scores).all():
-        example = int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
+    if (example := broken_row(scores)) is not None:
         raise InvalidInput(
             f"{model.name} gives NaN or infinity for example {example} with parts of it replaced by the baseline; choose "
             "a baseline that the model can take"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pellucid.core.dataset import Dataset
+from pellucid.core.inputs import broken_row
 from pellucid.core.model import Model, wrap
 from pellucid.core.randomness import check_seed
 from pellucid.core.record import Provenance, Record, Stopwatch, Value, versions
@@ -240,8 +241,7 @@ def _recorded(q: Question, method: Method, found: Attribution, data: Dataset | N
 
 
 def _check_finite(what: str, model: Model, scores: Floats) -> None:
-    if not np.isfinite(scores).all():
-        row = int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
+    if (row := broken_row(scores)) is not None:
         raise InvalidInput(f"{what}: {model.name} gives NaN or infinity for example {row}; there is nothing to explain")
 
 

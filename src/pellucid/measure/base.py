@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pellucid.core.dataset import Dataset, as_dataset
+from pellucid.core.inputs import broken_row
 from pellucid.core.measurement import Measurement as Measurement
 from pellucid.core.model import Model, to_probabilities, wrap
 from pellucid.core.progress import Progress
@@ -87,8 +88,7 @@ class Context:
         """The model's scores (B, K) of any inputs; `name` says in an error which ones."""
         found = self.model.scores(x)
         self.evaluations += len(found)
-        if not np.isfinite(found).all():
-            row = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
+        if (row := broken_row(found)) is not None:
             raise InvalidInput(
                 f"{name}: {self.model.name} gave NaN or infinity at row {row}; its numbers cannot be measured"
             )

@@ -48,7 +48,7 @@ def _input_step(model: Model, target: Resolved, fold: str) -> Callable[..., Any]
         grads = _gradients(model, target, at, inputs, selector)
         if fold == "product":
             grads = [g * a for g, a in zip(grads, at, strict=True)]
-        return _by_input(model, grads, fold, size)
+        return by_input(model, grads, fold, size)
 
     return step
 
@@ -115,7 +115,7 @@ def _path_step(model: Model, target: Resolved, is_shifted: bool) -> Callable[...
         repeated = [_at_each_point(i, count) for i in inputs]
         grads = _gradients(model, target, at, repeated, _at_each_point(selector, count))
         shares = [ops.reshape(g, (count, *ops.shape(w))) * w for g, w in zip(grads, ways, strict=True)]
-        maps = _by_input(model, shares, "product", size)
+        maps = by_input(model, shares, "product", size)
         return (*(_weighted(m, weights) for m in maps), sum(_changes(m, spread) for m in maps))
 
     return step
@@ -175,7 +175,7 @@ def _gradients(
     return model.backend.gradient(total, at)[1]
 
 
-def _by_input(model: Model, maps: Sequence[Tensor], fold: str, size: int) -> tuple[Tensor, ...]:
+def by_input(model: Model, maps: Sequence[Tensor], fold: str, size: int) -> tuple[Tensor, ...]:
     """Maps at the entries, as one map an input: embeddings folded to one number a token, shared inputs added up."""
     from keras import ops
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from pellucid.core.masks import resolve_baseline
 from pellucid.core.model import Model
 from pellucid.core.target import Resolved
 from pellucid.explain.base import Attribution, Method, Question
+from pellucid.explain.gradients.engine import by_input
 from pellucid.explain.propagation import differences
 from pellucid.explain.propagation.differences import Differences
 from pellucid.explain.propagation.plan import differences_plan, layered
@@ -85,7 +86,7 @@ class DeepLift(Method):
 def _step(model: Model, target: Resolved, rule: str, example: Any) -> Callable[..., Any]:
     from keras import ops
 
-    size, entries = len(model.names or "x"), model.anatomy.entries
+    size = len(model.names or "x")
     plan = differences_plan(model, example)
 
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
@@ -95,28 +96,18 @@ def _step(model: Model, target: Resolved, rule: str, example: Any) -> Callable[.
 
         def total(*tensors: Tensor) -> tuple[Tensor, Tensor]:
             now = Differences(reveals=rule == "reveal_cancel")
-            with treated(plan, now):
+            with layers.all_replaced((layer, partial(_treated, layer, how, now)) for layer, how in plan):
                 scores = target.score(model.forward_from(tensors, both), selector)
             mine, start = differences.halves(scores)
             return ops.sum(mine), start
 
         start, grads = model.backend.gradient(total, at)
-        found: list[Any] = [None] * size
-        for entry, a, g in zip(entries, at, grads, strict=True):
-            x, b = differences.halves(a)
-            m = (x - b) * differences.halves(g)[0]
-            m = m if entry.layer is None else ops.sum(m, axis=-1)
-            found[entry.input] = m if found[entry.input] is None else found[entry.input] + m
-        return (*found, start)
+        ways = [x - b for x, b in map(differences.halves, at)]
+        maps = [way * differences.halves(g)[0] for way, g in zip(ways, grads, strict=True)]
+        return (*by_input(model, maps, "product", size), start)
 
     return step
 
 
-@contextmanager
-def treated(plan: Any, now: Differences) -> Iterator[None]:
-    """Treat every layer of a plan until the block ends."""
-    with ExitStack() as stack:
-        for layer, treatment in plan:
-            make = lambda original, layer=layer, treatment=treatment: treatment(layer, original, now)  # noqa: E731
-            stack.enter_context(layers.replaced(layer, make))
-        yield
+def _treated(layer: Any, treatment: differences.Treatment, now: Differences, original: layers.Call) -> layers.Call:
+    return treatment(layer, original, now)

@@ -38,7 +38,12 @@ MOVING = (
 )  # fmt: skip
 """Kinds of layers after which a value is still one input's own, moved or rescaled."""
 
-_BY_KIND = {kind: treatment for treatment, kinds in TREATMENTS.items() for kind in kinds}
+
+def _by_kind(table: Mapping[Any, Sequence[str]]) -> dict[str, Any]:
+    return {kind: treatment for treatment, kinds in table.items() for kind in kinds}
+
+
+_RELEVANCE, _DIFFERENCES = _by_kind(TREATMENTS), _by_kind(DIFFERENCES)
 
 
 @dataclass(frozen=True)
@@ -91,16 +96,9 @@ def differences_plan(model: Model, example: Sequence[Array]) -> list[tuple[Any, 
     """
     _, calls = run_recorded(model, list(example))
     _refuse_mixing(model)
-    plan = [(layer, kind) for layer, kind in _differences(model) if kind is not None]
-    _refuse_unknown(model, calls, [kind for kinds in DIFFERENCES.values() for kind in kinds])
-    return plan
-
-
-def _differences(model: Model) -> Iterator[tuple[Any, Any]]:
-    by_kind = {kind: treatment for treatment, kinds in DIFFERENCES.items() for kind in kinds}
-    for layer in layers.sublayers(model.native).values():
-        yield layer, next((by_kind[kind] for kind in _kinds(layer) if kind in by_kind), None)
-    yield from _operations(model, OPERATION_DIFFERENCES)
+    _refuse_unknown(model, calls, list(_DIFFERENCES))
+    steps = [(layer, _treatment(layer, _DIFFERENCES)) for layer in layers.sublayers(model.native).values()]
+    return [(layer, how) for layer, how in (*steps, *_operations(model, OPERATION_DIFFERENCES)) if how is not None]
 
 
 def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> Plan:
@@ -125,7 +123,7 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
     steps += [
         (node, treatment, Epsilon()) for node, treatment in _operations(model, OPERATIONS) if treatment is not None
     ]
-    _refuse_unknown(model, calls, [*_BY_KIND, *UNTREATED])
+    _refuse_unknown(model, calls, [*_RELEVANCE, *UNTREATED])
     direct_layers = {id(layer) for layer, treatment, rule in steps if treatment is by_rule and rule.direct}
     shapes = [tuple(np.shape(c.inputs[0])[1:]) for c in calls if id(c.layer) in direct_layers]
     return Plan(tuple(steps), tuple(shapes))
@@ -141,7 +139,7 @@ def _is_made_up(layer: Any) -> bool:
 
 def _operations(model: Model, table: Mapping[Any, Sequence[str]]) -> Iterator[tuple[Any, Any]]:
     """What is done at each `keras.ops` node."""
-    by_kind = {kind: treatment for treatment, kinds in table.items() for kind in kinds}
+    by_kind = _by_kind(table)
     for node in layers.operations(model.native):
         kind = type(node).__name__
         if kind not in by_kind:
@@ -183,13 +181,11 @@ def _kinds(layer: Any) -> list[str]:
     name = "call" if hasattr(layer, "call") else "forward"
     own = getattr(type(layer), name, None)
     theirs = [base for base in type(layer).__mro__ if base.__module__.split(".")[0] in FRAMEWORKS]
-    return [base.__name__ for base in theirs if getattr(base, name, None) is own] or [
-        f"{type(layer).__name__} of your own"
-    ]
+    return [base.__name__ for base in theirs if getattr(base, name, None) is own]
 
 
-def _treatment(layer: Any) -> Treatment | None:
-    return next((_BY_KIND[kind] for kind in _kinds(layer) if kind in _BY_KIND), None)
+def _treatment(layer: Any, by_kind: Mapping[str, Any] = _RELEVANCE) -> Any:
+    return next((by_kind[kind] for kind in _kinds(layer) if kind in by_kind), None)
 
 
 def _refuse_unknown(model: Model, calls: Sequence[layers.Called], known: Sequence[str]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +14,11 @@ from pellucid.core.model import Model
 from pellucid.core.target import Resolved
 from pellucid.errors import InvalidOption
 from pellucid.explain.base import Attribution, Method, Question
+from pellucid.explain.gradients.engine import by_input
 from pellucid.explain.propagation.composites import Composite, EpsilonPlusFlat
 from pellucid.explain.propagation.plan import Plan, layered, make_plan
 from pellucid.explain.propagation.rules import Rule
-from pellucid.explain.propagation.treatments import Pass, entry_by_entry
+from pellucid.explain.propagation.treatments import Pass, Treatment, entry_by_entry
 from pellucid.shapes import Tensor
 
 
@@ -89,7 +90,7 @@ class LayerRelevance(Method):
 def _step(model: Model, target: Resolved, plan: Plan) -> Callable[..., Any]:
     from keras import ops
 
-    size, entries = len(model.names or "x"), model.anatomy.entries
+    size = len(model.names or "x")
 
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
         inputs, selector = arrays[:size], arrays[size]
@@ -107,11 +108,7 @@ def _step(model: Model, target: Resolved, plan: Plan) -> Callable[..., Any]:
         if plan.direct:
             direct = _brought_back(model, plan, at, inputs, grads[len(at) :])
             maps = [m + d for m, d in zip(maps, direct, strict=True)]
-        found: list[Any] = [None] * size
-        for entry, m in zip(entries, maps, strict=True):
-            m = m if entry.layer is None else ops.sum(m, axis=-1)
-            found[entry.input] = m if found[entry.input] is None else found[entry.input] + m
-        return tuple(found)
+        return by_input(model, maps, "product", size)
 
     return step
 
@@ -132,20 +129,18 @@ def _brought_back(
     return model.backend.gradient(total, at)[1]
 
 
-@contextmanager
-def treated(plan: Plan, now: Pass, *, straight: bool = False) -> Iterator[None]:
+def treated(plan: Plan, now: Pass, *, straight: bool = False) -> AbstractContextManager[None]:
     """Treat every layer of a plan until the block ends; `straight`: activations pass gradients on as they are."""
+
+    def change(layer: Any, treatment: Treatment, rule: Rule) -> Callable[[layers.Call], layers.Call]:
+        if straight and treatment is entry_by_entry:
+            return _passing
+        return lambda original: treatment(layer, original, rule, now)
+
+    return layers.all_replaced((layer, change(layer, treatment, rule)) for layer, treatment, rule in plan.steps)
+
+
+def _passing(original: layers.Call) -> layers.Call:
     from keras import ops
 
-    def passing(original: layers.Call) -> layers.Call:
-        return lambda x, *rest, **options: x + ops.stop_gradient(original(x, *rest, **options) - x)
-
-    with ExitStack() as stack:
-        for layer, treatment, rule in plan.steps:
-            make = (
-                passing
-                if straight and treatment is entry_by_entry
-                else lambda original, layer=layer, treatment=treatment, rule=rule: treatment(layer, original, rule, now)
-            )
-            stack.enter_context(layers.replaced(layer, make))
-        yield
+    return lambda x, *rest, **options: x + ops.stop_gradient(original(x, *rest, **options) - x)

@@ -2,8 +2,8 @@
 
 A linear layer `z_j = sum_i x_i w_ij + b_j` passes the relevance R_j of its outputs on as
 `R_i = sum_j n_ij / (sum_i n_ij) R_j`; a rule says what the numerators n_ij are. With c = 1 for every share,
-`n_ij = d N_j / d x_i * x_i` for a function N that is linear in the inputs it counts: a rule gives N and its sum D, and
-the gradient of `N * constant(z / D)` does the rest.
+`n_ij = d N_j / d x_i * x_i` for a function N that is linear in the inputs it counts: a rule gives N, and the gradient of
+`N * constant(z / N)` does the rest.
 
 x+ and x- are the parts of x above and below zero, likewise of w and b.
 """
@@ -23,9 +23,8 @@ from pellucid.errors import InvalidOption
 from pellucid.explain.propagation.linear import Change, same
 from pellucid.shapes import Tensor
 
-Share = tuple[float, Tensor, Tensor]
-"""How much of the relevance is shared out, the numerators' sum N as a function of the inputs, and its value D."""
-
+Share = tuple[float, Tensor]
+"""How much of the relevance is shared out, and the numerators' sum N as a function of the inputs."""
 
 Run = Callable[..., Tensor]
 """The linear part of a layer: outputs of inputs, with the kernel and the bias changed."""
@@ -75,8 +74,7 @@ class Epsilon(Rule):
 
     def shares(self, x: Tensor, z: Tensor, run: Run, ones: Tensor) -> Sequence[Share]:
         """See `Rule.shares`."""
-        again = run(x)
-        return [(1.0, again, again)]
+        return [(1.0, run(x))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +89,7 @@ class ZPlus(Rule):
     def shares(self, x: Tensor, z: Tensor, run: Run, ones: Tensor) -> Sequence[Share]:
         """See `Rule.shares`."""
         total = _pair(x, run, _above, _below)
-        return [(1.0, total, total)]
+        return [(1.0, total)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +121,7 @@ class AlphaBeta(Rule):
     def shares(self, x: Tensor, z: Tensor, run: Run, ones: Tensor) -> Sequence[Share]:
         """See `Rule.shares`."""
         with_it, against = _pair(x, run, _above, _below), _pair(x, run, _below, _above)
-        return [(self.alpha, with_it, with_it), (-self.beta, against, against)]
+        return [(self.alpha, with_it), (-self.beta, against)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +152,7 @@ class Gamma(Rule):
 
         more, less = (lambda w: w + self.gamma * _above(w)), (lambda w: w + self.gamma * _below(w))
         total = ops.where(z >= 0, _pair(x, run, more, less), _pair(x, run, less, more))
-        return [(1.0, total, total)]
+        return [(1.0, total)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,8 +170,7 @@ class Flat(Rule):
         """See `Rule.shares`."""
         from keras import ops
 
-        total = run(ones, ops.ones_like, ops.zeros_like)
-        return [(1.0, total, total)]
+        return [(1.0, run(ones, ops.ones_like, ops.zeros_like))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,8 +187,7 @@ class WSquare(Rule):
         """See `Rule.shares`."""
         from keras import ops
 
-        total = run(ones, ops.square, ops.zeros_like)
-        return [(1.0, total, total)]
+        return [(1.0, run(ones, ops.square, ops.zeros_like))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +223,7 @@ class ZBox(Rule):
 
         none = ops.zeros_like
         total = run(ones * x, same, none) - run(ones * self.low, _above, none) - run(ones * self.high, _below, none)
-        return [(1.0, total, total)]
+        return [(1.0, total)]
 
 
 def _above(tensor: Tensor) -> Tensor:

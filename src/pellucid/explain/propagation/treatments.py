@@ -52,7 +52,7 @@ def carried(rule: Rule, x: Tensor, part: Part, now: Pass, at: int | None = None)
             now.read.append(x)
         x = still(x)
     shares = rule.shares(x, z, part, ones)
-    out = sum(share * n * still(z / rule.stabilized(d)) for share, n, d in shares)
+    out = sum(share * n * still(z / rule.stabilized(n)) for share, n in shares)
     return out + still(z - out)
 
 
