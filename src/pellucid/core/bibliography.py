@@ -361,6 +361,14 @@ PAPERS = {
             arxiv="1706.03825",
         ),
         Paper(
+            "springenberg2015",
+            "Springenberg, Jost Tobias and Dosovitskiy, Alexey and Brox, Thomas and Riedmiller, Martin",
+            2015,
+            "Striving for Simplicity: The All Convolutional Net",
+            "ICLR 2015, workshop track",
+            arxiv="1412.6806",
+        ),
+        Paper(
             "srivastava2014",
             "Srivastava, Nitish and Hinton, Geoffrey and Krizhevsky, Alex and Sutskever, Ilya and Salakhutdinov, Ruslan",
             2014,

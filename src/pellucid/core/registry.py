@@ -42,6 +42,8 @@ ENTRIES = (
         ("bach2015", "montavon2017", "montavon2019", "andeol2021", "lapuschkin2019", "achtibat2024", "ali2022"),
     ),
     Entry("DeepLift", "explain", f"{_E}.propagation.deeplift", ("shrikumar2017", "lundberg2017")),
+    Entry("GuidedBackprop", "explain", f"{_E}.propagation.rectifiers", ("springenberg2015",)),
+    Entry("Deconvolution", "explain", f"{_E}.propagation.rectifiers", ("zeiler2014",)),
     Entry("Occlusion", "explain", f"{_E}.perturbation.occlusion", ("zeiler2014",)),
     Entry("PermutationShapley", "explain", f"{_E}.perturbation.shapley", ("shapley1953", "castro2009", "mitchell2022")),
     Entry("Deletion", "verify", f"{_V}.faithfulness", ("petsiuk2018", "samek2017")),

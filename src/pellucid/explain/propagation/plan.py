@@ -176,7 +176,7 @@ def _rule(composite: Composite, name: str, layer: Any, treatment: Treatment, is_
     )
 
 
-def _kinds(layer: Any) -> list[str]:
+def kinds(layer: Any) -> list[str]:
     """Names of the classes of Keras or torch whose work a layer does as they do it."""
     name = "call" if hasattr(layer, "call") else "forward"
     own = getattr(type(layer), name, None)
@@ -185,7 +185,7 @@ def _kinds(layer: Any) -> list[str]:
 
 
 def _treatment(layer: Any, by_kind: Mapping[str, Any] = _RELEVANCE) -> Any:
-    return next((by_kind[kind] for kind in _kinds(layer) if kind in by_kind), None)
+    return next((by_kind[kind] for kind in kinds(layer) if kind in by_kind), None)
 
 
 def _refuse_unknown(model: Model, calls: Sequence[layers.Called], known: Sequence[str]) -> None:
@@ -194,7 +194,7 @@ def _refuse_unknown(model: Model, calls: Sequence[layers.Called], known: Sequenc
     inside = layers.sublayers(model.native).items()
     refused = [(name, layer) for name, layer in inside if any(c.__name__ in REFUSED for c in type(layer).__mro__)]
     called = [(c.name, c.layer) for c in calls if id(c.layer) not in taken_off]
-    for name, layer in [*refused, *(c for c in called if not any(kind in known for kind in _kinds(c[1])))]:
+    for name, layer in [*refused, *(c for c in called if not any(kind in known for kind in kinds(c[1])))]:
         raise UnsupportedLayer(_refusal(f"layer {name!r} ({type(layer).__name__})"))
 
 
@@ -216,6 +216,6 @@ def _first_readers(calls: Sequence[layers.Called], example: Sequence[Array]) -> 
         clean = all(is_own(given) for given in flattened(list(call.inputs)) if given is not None)
         if _treatment(call.layer) is by_rule:
             first[id(call.layer)] = clean and first.get(id(call.layer), True)
-        elif clean and any(kind in (*MOVING, "Embedding") for kind in _kinds(call.layer)):
+        elif clean and any(kind in (*MOVING, "Embedding") for kind in kinds(call.layer)):
             own.update(id(out) for out in flattened(call.output))
     return {layer for layer, clean in first.items() if clean}

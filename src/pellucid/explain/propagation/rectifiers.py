@@ -1,0 +1,190 @@
+"""Gradients with another way back through rectifiers: guided backpropagation and deconvolution."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pellucid.core import layers
+from pellucid.core.model import Model
+from pellucid.core.target import Resolved
+from pellucid.explain.base import Attribution, Method, Question
+from pellucid.explain.gradients.engine import by_input
+from pellucid.explain.propagation.plan import kinds, layered
+from pellucid.shapes import Floats, Tensor
+
+FUNCTIONS = ("relu", "relu6")
+"""Activation functions that are rectifiers: nothing below zero, and as it was above it, perhaps up to a bound."""
+
+KINDS = ("ReLU", "ReLU6", "Relu", "Relu6")
+"""Kinds of layers and of `keras.ops` nodes that are."""
+
+Way = Callable[[Tensor, Tensor], Tensor]
+"""A rectifier's output, of what goes in and what comes out, with the gradient that is wanted."""
+
+
+class Rectified(Method):
+    """A gradient with another way back through rectifiers."""
+
+    @property
+    def contributes(self) -> bool:
+        """False: a changed slope is no contribution."""
+        return False
+
+    @staticmethod
+    @abstractmethod
+    def way(a: Tensor, y: Tensor) -> Tensor:
+        """A rectifier's output y of a, with the gradient of this method."""
+
+    def attribute(self, question: Question) -> Attribution:
+        """See `Method.attribute`."""
+        count, values = len(question), rectified(question, self)
+        model = layered(question).model
+        notes = (
+            () if _fused(model) or _own(model) else (f"{model.name} holds no rectifier: the values are its gradient",)
+        )
+        return Attribution(values, evaluations=np.ones(count, int), converged=np.ones(count, bool), notes=notes)
+
+
+@dataclass(frozen=True, eq=False)
+class GuidedBackprop(Rectified):
+    """The slope of the score along what excites it: sharp pictures of the patterns that the units on the way look for.
+
+    The gradient, but a rectifier y = max(a, 0) passes back only what is positive: `G_a = 1[a > 0] max(G_y, 0)`. Integer
+    tokens (B, T) are differentiated at their embedding (B, T, D); a token gets the length of its share over D.
+
+    Example:
+        >>> import keras, numpy as np, pellucid as pl
+        >>> f = lambda x: keras.ops.relu(x[:, 0] + x[:, 1]) - keras.ops.relu(2 * x[:, 0])
+        >>> pl.explain(f, np.array([[2.0, 1.0]]), pl.GuidedBackprop()).values.tolist()
+        [[1.0, 1.0]]
+
+    References:
+        Springenberg, Dosovitskiy, Brox and Riedmiller 2015, "Striving for simplicity: the all convolutional net",
+        arXiv:1412.6806.
+
+    Limits:
+        It partly recovers the input, whatever the class: the map of another class looks nearly the same, and so does that
+        of a network whose upper layers are random (Nie, Zhang and Patel 2018, arXiv:1805.07039): check with
+        `ParameterRandomization`. Rectifiers are layers, activations and `keras.ops` nodes called relu, with or without an upper
+        bound; leaky ones and smooth activations keep their own gradient, and so does what a model's own `call` computes. The
+        map of a model without rectifiers is its gradient, and the record's notes say so.
+    """
+
+    @staticmethod
+    def way(a: Tensor, y: Tensor) -> Tensor:
+        """See `Rectified.way`."""
+        return _positive_back(y)
+
+
+@dataclass(frozen=True, eq=False)
+class Deconvolution(Rectified):
+    """What excites the score, traced back through the weights alone: which pattern would the units on the way draw?
+
+    The gradient, but a rectifier y = max(a, 0) is one for what comes back instead: `G_a = max(G_y, 0)`, wherever a was.
+    Integer tokens (B, T) are differentiated at their embedding (B, T, D); a token gets the length of its share over D.
+
+    Example:
+        >>> import keras, numpy as np, pellucid as pl
+        >>> f = lambda x: keras.ops.relu(x[:, 0] - x[:, 1]) - keras.ops.relu(2 * x[:, 0])
+        >>> pl.explain(f, np.array([[1.0, 2.0]]), pl.Deconvolution()).values.tolist()
+        [[1.0, -1.0]]
+
+    References:
+        Zeiler and Fergus 2014, "Visualizing and understanding convolutional networks", arXiv:1311.2901.
+
+    Limits:
+        Where a unit was silent makes no difference, so that without maximum pooling the map hardly depends on the input.
+        Like `GuidedBackprop` it is barely about the class, and reaches the same rectifiers.
+    """
+
+    @staticmethod
+    def way(a: Tensor, y: Tensor) -> Tensor:
+        """See `Rectified.way`."""
+        from keras import ops
+
+        return _positive_back(a + ops.stop_gradient(y - a))
+
+
+def rectified(question: Question, method: Rectified) -> tuple[Floats, ...]:
+    """Gradients at the inputs, one map an input, with the method's way back through rectifiers.
+
+    Raises:
+        NotDifferentiable: A model without gradients.
+        UnsupportedLayer: A callable that cannot be taken apart into operations.
+    """
+    question.model.require_gradient(type(method).__name__)
+    q = layered(question)
+    key = ("rectified", type(method), q.shift is not None, q.target.function)
+    step = q.model.compiled(key, lambda: _step(q.model, q.target, method.way))
+    return q.model.in_chunks(key, step, (*q.inputs, q.target.selector, *(q.shift or ())))
+
+
+def _step(model: Model, target: Resolved, way: Way) -> Callable[..., Any]:
+    from keras import ops
+
+    size = len(model.names or "x")
+
+    def step(*arrays: Tensor) -> tuple[Tensor, ...]:
+        inputs, selector, shift = arrays[:size], arrays[size], arrays[size + 1 :]
+        at = model.embed(inputs)
+        at = [a + s for a, s in zip(at, shift, strict=True)] if shift else at
+
+        def total(*tensors: Tensor) -> tuple[Tensor, Any]:
+            with _changed(model, way):
+                scores = model.forward_from(tensors, inputs)
+            return ops.sum(target.score(scores, selector)), scores
+
+        return by_input(model, model.backend.gradient(total, at)[1], "slope", size)
+
+    return step
+
+
+def _fused(model: Model) -> list[Any]:
+    """Layers with a rectifier for an activation."""
+    inside = layers.leaves(model.native).values()
+    taken_off = {id(layer) for layer, _ in model.anatomy.softened}
+    named = lambda layer: getattr(getattr(layer, "activation", None), "__name__", "")  # noqa: E731
+    return [layer for layer in inside if named(layer) in FUNCTIONS and id(layer) not in taken_off]
+
+
+def _own(model: Model) -> list[Any]:
+    """Layers and operations that are rectifiers."""
+    inside = [layer for layer in layers.leaves(model.native).values() if any(kind in KINDS for kind in kinds(layer))]
+    nodes = [node for node in layers.operations(model.native) if type(node).__name__ in KINDS]
+    return [part for part in (*inside, *nodes) if not getattr(part, "negative_slope", 0)]
+
+
+@contextmanager
+def _changed(model: Model, way: Way) -> Iterator[None]:
+    """Every rectifier of a model with another way back until the block ends."""
+
+    def within(activation: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        return lambda a: way(a, activation(a))
+
+    def change(original: layers.Call) -> layers.Call:
+        return lambda a, *rest, **options: way(a, original(a * 1, *rest, **options))  # torch may work in place
+
+    with ExitStack() as stack:
+        for layer in _fused(model):
+            stack.enter_context(layers.attribute(layer, "activation", within(layer.activation)))
+        stack.enter_context(layers.all_replaced((part, change) for part in _own(model)))
+        yield
+
+
+def _positive_back(y: Tensor) -> Tensor:
+    """y itself, which passes back only what is positive."""
+    from keras import ops
+
+    def forward(y: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
+        def back(*args: Tensor, upstream: Tensor = None) -> Tensor:
+            return ops.relu(args[-1] if upstream is None else upstream)
+
+        return y * 1, back
+
+    return ops.custom_gradient(forward)(y)
