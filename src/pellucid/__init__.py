@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pellucid.core.model import wrap as wrap
     from pellucid.core.record import load as load
     from pellucid.core.target import Margin as Margin
+    from pellucid.core.target import Unit as Unit
     from pellucid.explain.base import Explanation as Explanation
     from pellucid.explain.base import explain as explain
     from pellucid.improve.compare import compare as compare
@@ -44,7 +45,7 @@ _RULES = ("AlphaBeta", "Epsilon", "Flat", "Gamma", "WSquare", "ZBox", "ZPlus")
 
 _HOMES = {
     "Audit": "report.audit", "Dataset": "core.dataset", "Explanation": "explain.base", "Margin": "core.target",
-    "Measurement": "core.measurement", "Model": "core.model", "Recipe": "improve.recipe", "audit": "report.audit",
+    "Unit": "core.target",    "Measurement": "core.measurement", "Model": "core.model", "Recipe": "improve.recipe", "audit": "report.audit",
     "compare": "improve.compare", "explain": "explain.base", "improve": "improve.recipe", "load": "core.record",
     "measure": "measure.base", "verify": "verify.base", "wrap": "core.model",
     **dict.fromkeys(_COMPOSITES, "explain.propagation.composites"), **dict.fromkeys(_RULES, "explain.propagation.rules"),

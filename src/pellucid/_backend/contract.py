@@ -43,6 +43,13 @@ class Backend(Protocol):
         """`(y, v^T J)` of `y = function(*inputs)`, for a cotangent `v` of the shape of `y`."""
         ...
 
+    def reaches(self, function: Callable[..., Sequence[Tensor]], inputs: Sequence[Array]) -> list[list[bool]]:
+        """Whether a gradient finds a way from each output of `function(*inputs)` (rows) to each input (columns).
+
+        A way may carry a gradient of zero; an argmax or a cast to whole numbers is none.
+        """
+        ...
+
     def parameter_gradient(
         self, loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
     ) -> tuple[float, list[Array]]:

@@ -54,6 +54,22 @@ def vector_jacobian(
     return value, list(pull_back(cotangent))
 
 
+def reaches(function: Callable[..., Sequence[Tensor]], inputs: Sequence[Array]) -> list[list[bool]]:
+    """See `contract.Backend.reaches`; an output's tangent that is no function of an input's has no way to it."""
+    points = [jnp.asarray(a) for a in inputs]
+
+    def floating(*arrays: Tensor) -> list[Tensor]:
+        return [o if jnp.issubdtype(o.dtype, jnp.floating) else jnp.zeros(()) for o in function(*arrays)]
+
+    program = jax.make_jaxpr(lambda *tangents: jax.jvp(floating, tuple(points), tangents)[1])(*points).jaxpr
+    found: dict[int, set[int]] = {id(v): {i} for i, v in enumerate(program.invars)}
+    known = lambda v: found.get(id(v), set())  # noqa: E731
+    for equation in program.eqns:
+        read = set().union(*(known(v) for v in equation.invars))
+        found.update((id(v), read) for v in equation.outvars)
+    return [[i in known(v) for i in range(len(points))] for v in program.outvars]
+
+
 def _of_values(loss: Callable[..., Tensor], variables: Sequence[Any]) -> Callable[..., Tensor]:
     def function(values: list[Tensor], *arrays: Tensor) -> Tensor:
         with _reading(values, variables):

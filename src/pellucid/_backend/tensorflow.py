@@ -63,6 +63,16 @@ def vector_jacobian(
     return value, tape.gradient(value, list(inputs), cotangent, unconnected_gradients=ZERO)
 
 
+def reaches(function: Callable[..., Sequence[Tensor]], inputs: Sequence[Array]) -> list[list[bool]]:
+    """See `contract.Backend.reaches`."""
+    tensors = _tensors(inputs)
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(tensors)
+        outputs = list(function(*tensors))
+    ways = [tape.gradient(o, tensors) if o.dtype.is_floating else [None] * len(tensors) for o in outputs]
+    return [[g is not None for g in row] for row in ways]
+
+
 def _values(variables: Sequence[Any]) -> list[tf.Variable]:
     return [v.value for v in variables]
 

@@ -69,6 +69,19 @@ def vector_jacobian(
     return gradient(along, inputs)
 
 
+def reaches(function: Callable[..., Sequence[Tensor]], inputs: Sequence[Array]) -> list[list[bool]]:
+    """See `contract.Backend.reaches`."""
+    with torch.enable_grad():
+        tensors = [torch.as_tensor(np.array(a)).to(_device()).requires_grad_() for a in inputs]
+        outputs = list(function(*tensors))
+        return [
+            [g is not None for g in torch.autograd.grad(o.sum(), tensors, allow_unused=True, retain_graph=True)]
+            if o.requires_grad
+            else [False] * len(tensors)
+            for o in outputs
+        ]
+
+
 def parameter_gradient(
     loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
 ) -> tuple[float, list[Array]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,15 @@ from pellucid.shapes import Array, Floats, Tensor
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a gradient is taken: an input itself, or the call of an embedding that reads it (`layer` is set)."""
+    """Where a gradient is taken: an input itself, or the call of an embedding that reads it (`layer` is set).
+
+    In a model opened at a hidden layer, a call of that layer, of the same number as the map it gets (`hidden`).
+    """
 
     input: int
     layer: Any = None
     call: int = 0
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,18 +154,29 @@ def run_recorded(model: Any, one: Sequence[Array]) -> tuple[Any, list[layers.Cal
         return model.call(given), []
     kept: list[Any] = []
 
-    def recording(*tensors: Tensor) -> Tensor:
+    def recording(*tensors: Tensor) -> None:
         with layers.recorded(model.native) as calls:
             kept.append((model.call(tensors), calls))
+
+    run_once(model, recording, one)
+    return kept[0]
+
+
+def run_once(model: Any, function: Callable[..., None], arrays: Sequence[Array]) -> None:
+    """Run a function of input tensors as it stands, traced by nothing and without recording gradients."""
+    from keras import ops
+
+    def given(*tensors: Tensor) -> Tensor:
+        function(*tensors)
         return tensors[0]
 
     if model.backend.name == "torch":
-        model.backend.compile(recording, [])(*one)  # without recording gradients
-    else:
-        if model.is_keras and not model.native.built:
-            model.call([ops.convert_to_tensor(a) for a in one])
-        recording(*[ops.convert_to_tensor(a) for a in one])
-    return kept[0]
+        model.backend.compile(given, [])(*arrays)
+        return
+    tensors = [ops.convert_to_tensor(a) for a in arrays]
+    if model.is_keras and not model.native.built:
+        model.call(tensors)
+    given(*tensors)
 
 
 def _is_settled(call: layers.Called) -> bool:

@@ -410,6 +410,14 @@ PAPERS = {
             arxiv="1311.2901",
         ),
         Paper(
+            "zhang2016",
+            "Zhang, Jianming and Lin, Zhe and Brandt, Jonathan and Shen, Xiaohui and Sclaroff, Stan",
+            2016,
+            "Top-Down Neural Attention by Excitation Backprop",
+            "ECCV 2016",
+            arxiv="1608.00507",
+        ),
+        Paper(
             "zou2008",
             "Zou, Guang Yong and Donner, Allan",
             2008,

@@ -6,12 +6,13 @@ functional, sequential, nested and subclassed models are all reached in the same
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from pellucid.core.registry import unknown
+from pellucid.core.tensors import flattened
 from pellucid.errors import UnknownName
 from pellucid.shapes import Tensor
 
@@ -105,8 +106,8 @@ class Called:
 
 
 @contextmanager
-def recorded(model: Any) -> Iterator[list[Called]]:
-    """List every call of every innermost layer made inside the block, in order."""
+def recorded(model: Any, *, nodes: bool = False) -> Iterator[list[Called]]:
+    """List every call of every innermost layer made inside the block, in order; `keras.ops` nodes as well if asked."""
     calls: list[Called] = []
 
     def recorder(name: str, layer: Any) -> Callable[[Call], Call]:
@@ -120,8 +121,52 @@ def recorded(model: Any) -> Iterator[list[Called]]:
 
         return make
 
-    with all_replaced((layer, recorder(name, layer)) for name, layer in leaves(model).items()):
+    inside = list(leaves(model).items())
+    if nodes:
+        inside += [(node.name, node) for node in operations(model)]
+    with all_replaced((layer, recorder(name, layer)) for name, layer in inside):
         yield calls
+
+
+@contextmanager
+def read(layer: Any) -> Iterator[list[Tensor]]:
+    """Note what a layer puts out inside the block, call by call: its first tensor, where it gives several."""
+    seen: list[Tensor] = []
+
+    def make(original: Call) -> Call:
+        def call(*inputs: Any, **options: Any) -> Any:
+            output = original(*inputs, **options)
+            seen.append(flattened(output)[0])
+            return with_first(output, seen[-1] * 1)  # a copy goes on: torch may work on it in place
+
+        return call
+
+    with replaced(layer, make):
+        yield seen
+
+
+def injector(by_call: Mapping[int, Tensor], *, keep: bool = False) -> Callable[[Call], Call]:
+    """Makes a call that puts out given tensors, by the number of the call; `keep`: further outputs stay as they are."""
+
+    def make(original: Call) -> Call:
+        count = iter(range(10**9))
+
+        def call(*inputs: Any, **options: Any) -> Any:
+            i = next(count)
+            if i not in by_call:
+                return original(*inputs, **options)
+            return with_first(original(*inputs, **options), by_call[i] * 1) if keep else by_call[i]
+
+        return call
+
+    return make
+
+
+def with_first(output: Any, tensor: Tensor) -> Any:
+    """What a layer put out, with another first tensor."""
+    if isinstance(output, list | tuple):
+        return type(output)([with_first(output[0], tensor), *output[1:]])
+    return tensor
 
 
 @contextmanager

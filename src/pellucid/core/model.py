@@ -244,12 +244,18 @@ class Model:
         given = list(tensors) if self.differentiable else [to_array(t) for t in tensors]
         return self.native(dict(zip(self.names, given, strict=True)) if self.names else given[0])
 
-    def embed(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Where gradients are taken, for inputs: each input itself, or its embedding (B, T, D)."""
-        return [tensors[e.input] if e.layer is None else e.layer(tensors[e.input]) for e in self.anatomy.entries]
+    def embed(self, tensors: Sequence[Tensor], shift: Sequence[Tensor] = ()) -> list[Tensor]:
+        """Where gradients are taken, for inputs: each input itself, or its embedding (B, T, D); `shift` is added to it."""
+        at = [tensors[e.input] if e.layer is None else e.layer(tensors[e.input]) for e in self.anatomy.entries]
+        return [a + s for a, s in zip(at, shift, strict=True)] if shift else at
 
-    def forward_from(self, entries: Sequence[Tensor], tensors: Sequence[Tensor]) -> Tensor:
-        """Scores (B, K) with the entries' tensors in place of what `embed` gives; `tensors` are the inputs."""
+    def forward_from(
+        self, entries: Sequence[Tensor], tensors: Sequence[Tensor], shift: Sequence[Tensor] = ()
+    ) -> Tensor:
+        """Scores (B, K) with the entries' tensors in place of what `embed` gives; `tensors` are the inputs.
+
+        `shift` is for models that are opened at a hidden layer; here the entries hold it.
+        """
         tensors = list(tensors)
         injected: dict[int, tuple[Any, dict[int, Tensor]]] = {}
         for entry, tensor in zip(self.anatomy.entries, entries, strict=True):
@@ -259,7 +265,7 @@ class Model:
                 injected.setdefault(id(entry.layer), (entry.layer, {}))[1][entry.call] = tensor
         with ExitStack() as stack:
             for layer, by_call in injected.values():
-                stack.enter_context(layers.replaced(layer, _injector(by_call)))
+                stack.enter_context(layers.replaced(layer, layers.injector(by_call)))
             return self.forward(tensors)
 
     def compiled(self, key: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
@@ -343,6 +349,27 @@ def wrap(model: Any, output: str = "auto") -> Model:
     return Model(model, output)
 
 
+def as_operations(model: Model, inputs: Sequence[Array]) -> Model | None:
+    """A callable written in `keras.ops` as a model of its operations, kept on it; None where it cannot be taken apart."""
+    import keras
+
+    def made() -> Model | None:
+        named = zip(inputs, model.names or ("x",), strict=True)
+        ends: Any = [keras.Input(a.shape[1:], name=name, dtype=a.dtype) for a, name in named]
+        try:
+            out = model.call(ends)
+        except Exception:  # whatever the callable does with a tensor that holds no numbers
+            return None
+        return Model(
+            keras.Model(dict(zip(model.names, ends, strict=True)) if model.names else ends[0], out), model.output
+        )
+
+    found = model.kept("operations", made)
+    if found is not None:
+        found.prepare(dict(zip(model.names, inputs, strict=True)) if model.names else inputs[0])
+    return found
+
+
 def to_probabilities(scores: Floats, output: str) -> Floats:
     """Class probabilities (B, K) of scores of the given kind."""
     from scipy.special import expit, softmax
@@ -361,19 +388,6 @@ def _plainly(function: Callable[..., Any]) -> Callable[..., Any]:
         return tuple(map(to_array, found)) if isinstance(found, tuple) else to_array(found)
 
     return run
-
-
-def _injector(by_call: Mapping[int, Tensor]) -> Callable[[layers.Call], layers.Call]:
-    def make(original: layers.Call) -> layers.Call:
-        count = iter(range(10**9))
-
-        def call(*inputs: Any, **options: Any) -> Any:
-            i = next(count)
-            return by_call[i] if i in by_call else original(*inputs, **options)
-
-        return call
-
-    return make
 
 
 @contextmanager

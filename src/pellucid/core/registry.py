@@ -44,6 +44,7 @@ ENTRIES = (
     Entry("DeepLift", "explain", f"{_E}.propagation.deeplift", ("shrikumar2017", "lundberg2017")),
     Entry("GuidedBackprop", "explain", f"{_E}.propagation.rectifiers", ("springenberg2015",)),
     Entry("Deconvolution", "explain", f"{_E}.propagation.rectifiers", ("zeiler2014",)),
+    Entry("ExcitationBackprop", "explain", f"{_E}.propagation.excitation", ("zhang2016",)),
     Entry("Occlusion", "explain", f"{_E}.perturbation.occlusion", ("zeiler2014",)),
     Entry("PermutationShapley", "explain", f"{_E}.perturbation.shapley", ("shapley1953", "castro2009", "mitchell2022")),
     Entry("Deletion", "verify", f"{_V}.faithfulness", ("petsiuk2018", "samek2017")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,44 @@ class Margin(Value):
     b: Any
 
 
-Target = str | int | Array | Margin | Callable[[Tensor], Tensor]
-"""A class index, an array (B,) of them, "predicted", "label", a `Margin`, or a callable (B, K) -> (B,) on scores."""
+@dataclass(frozen=True, eq=False)
+class Unit(Value):
+    """A hidden unit in place of an output: what makes it respond?
+
+    Args:
+        layer: The layer's name, as in `model.summary()`.
+        index: Which unit of one example's output: a whole number for a dense layer, one for each axis else; None on an axis
+            is the mean over it, as in `(None, None, 3)` for channel 3 of a convolution over images.
+
+    Raises:
+        InvalidInput: An index of another form.
+
+    Example:
+        >>> import keras, numpy as np, pellucid as pl
+        >>> net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="inner"), keras.layers.Dense(1)])
+        >>> net.set_weights([np.array([[1, 2, 3], [4, 5, 6]]), np.zeros(3), np.ones((3, 1)), np.zeros(1)])
+        >>> pl.explain(net, np.array([[1.0, 1.0]]), pl.Gradient(), pl.Unit("inner", 1)).values.tolist()
+        [[2.0, 5.0]]
+
+    Limits:
+        Of a layer that is called several times, the last call is asked about.
+    """
+
+    layer: str
+    index: Any
+
+    def __post_init__(self) -> None:
+        index = self.index if isinstance(self.index, tuple) else (self.index,)
+        whole = all(i is None or (isinstance(i, Integral) and not isinstance(i, bool)) for i in index)
+        if not isinstance(self.layer, str) or not whole:
+            raise InvalidInput(
+                f"target: Unit takes a layer's name and a whole number, or a tuple of whole numbers and None; got "
+                f"{self.layer!r} and {self.index!r}"
+            )
+
+
+Target = str | int | Array | Margin | Unit | Callable[[Tensor], Tensor]
+"""A class index, an array (B,) of them, "predicted", "label", a `Margin`, a hidden `Unit`, or a callable (B, K) -> (B,)."""
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,18 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from pellucid.core import flow
 from pellucid.core.dataset import Dataset
+from pellucid.core.hidden import at_layer, joined, of_unit, target_of_unit
 from pellucid.core.inputs import broken_row
 from pellucid.core.model import Model, wrap
 from pellucid.core.randomness import check_seed
 from pellucid.core.record import Provenance, Record, Stopwatch, Value, versions
-from pellucid.core.target import Resolved, Target, resolve
+from pellucid.core.target import Resolved, Target, Unit, resolve
 from pellucid.errors import InvalidInput, InvalidOption
 from pellucid.shapes import Array, Floats, Inputs
 
@@ -43,6 +45,10 @@ class Explanation(Record):
         gap: |sum of values - (output - baseline_output)| (B,) for methods that promise completeness, else None.
         standard_error: Standard error of every value, the shape of `values`, for sampling methods, else None.
         samples: Independent draws behind each example's standard errors (B,), else None.
+        layer: The hidden layer that was read, or None.
+        hidden: Whether `values` are about what that layer puts out, and have its shape (a dict of them by "layer:0",
+            "layer:1" where it is called several times), instead of the inputs.
+        unit: The hidden unit that is asked about, or None.
         kind, feature_names, class_names, columns: From the dataset, for reading and drawing.
         provenance: Method, seed, cost, fingerprints of model and inputs, versions, notes.
     """
@@ -60,6 +66,9 @@ class Explanation(Record):
     gap: Floats | None = None
     standard_error: Any = None
     samples: Array | None = None
+    layer: str | None = None
+    hidden: bool = False
+    unit: Unit | None = None
     kind: str = "tabular"
     feature_names: Sequence[str] | None = None
     class_names: Sequence[str] | None = None
@@ -125,6 +134,15 @@ class Question:
         inputs = tuple(a[index] for a in self.inputs)
         return replace(self, inputs=inputs, target=self.target.take(index), output=self.output[index], shift=shift)
 
+    def opened(self, layer: str | None) -> Question:
+        """The same question, with gradients taken at what a hidden layer puts out; None: where they are."""
+        return self if layer is None else replace(self, model=at_layer(self.model, layer, self.inputs))
+
+    def require_gradient(self, method: str) -> None:
+        """Raise if no gradient gets from the score to where it is asked for; `method` is named in the message."""
+        self.model.require_gradient(method)
+        flow.check(self.model, self.target, self.inputs, method)
+
     def score_of(self, inputs: tuple[Array, ...], what: str = "baseline") -> Floats:
         """The asked-about score (B,) of other inputs of the same shape; identical rows are run once."""
         if all(a.strides[0] == 0 for a in inputs):
@@ -137,7 +155,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Attribution:
-    """What a method answers; arrays as in `Explanation`, one map an input."""
+    """What a method answers; arrays as in `Explanation`, one map an input; or one a call of `layer`, where `hidden`."""
 
     values: tuple[Floats, ...]
     evaluations: Array
@@ -148,11 +166,16 @@ class Attribution:
     baseline: tuple[Array, ...] | None = None
     baseline_output: Floats | None = None
     complete: bool = False
+    layer: str | None = None
+    hidden: bool = False
     notes: tuple[str, ...] = ()
 
 
 class Method(Value, ABC):
     """An attribution method: a frozen dataclass whose fields are its options."""
+
+    takes_shift: ClassVar[bool] = False
+    """Whether `Question.shift` is honoured, so that noise can be added to embeddings."""
 
     @property
     def contributes(self) -> bool:
@@ -208,9 +231,13 @@ def explain(
     clock, model = Stopwatch(), wrap(model)
     data = x if isinstance(x, Dataset) else None
     inputs = model.prepare(x)
+    unit = target if isinstance(target, Unit) else None
+    if unit is not None:
+        model = of_unit(model, unit, inputs)
     scores = model.outputs_of(inputs)
     _check_finite("x", model, scores)
-    resolved = resolve(target, scores, data.y if data else None, binary=model.binary)
+    labels = data.y if data else None
+    resolved = target_of_unit(scores) if unit else resolve(target, scores, labels, binary=model.binary)
     question = Question(
         model, inputs, resolved, resolved.of(scores), check_seed(seed), data.kind or "tabular" if data else _kind(inputs),
         data.columns if data else None, progress=progress,
@@ -219,10 +246,14 @@ def explain(
 
 
 def _recorded(q: Question, method: Method, found: Attribution, data: Dataset | None, clock: Stopwatch) -> Explanation:
-    named = q.model.names
-    as_given = lambda maps: None if maps is None else dict(zip(named, maps, strict=True)) if named else maps[0]  # noqa: E731
+    unit = getattr(q.model, "unit", None)
+    names = q.model.names
+    as_given = lambda maps: None if maps is None else (dict(zip(names, maps, strict=True)) if names else maps[0])  # noqa: E731
+    in_place = (
+        (lambda maps: None if maps is None else joined(maps, found.layer or "layer")) if found.hidden else as_given
+    )
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in q.inputs)).hexdigest()[:16]
-    notes = tuple(note for note in (q.model.anatomy.note, *found.notes) if note)
+    notes = tuple(note for note in (q.model.anatomy.note, *flow.notes(q.model), *found.notes, _flatness(found)) if note)
     provenance = Provenance(
         method=method, seed=q.seed, evaluations=int(found.evaluations.sum()), seconds=clock.seconds,
         model=q.model.fingerprint(), inputs=digest, versions=versions(), notes=notes,
@@ -231,13 +262,20 @@ def _recorded(q: Question, method: Method, found: Attribution, data: Dataset | N
     if found.complete and found.baseline_output is not None:
         gap = completeness_gap(found.values, q.output - found.baseline_output)
     return Explanation(
-        values=as_given(found.values), inputs=as_given(q.inputs), output=q.output, classes=q.target.classes,
+        values=in_place(found.values), inputs=as_given(q.inputs), output=q.output, classes=q.target.classes,
         converged=found.converged, evaluations=found.evaluations, selector=q.target.selector,
         baseline=as_given(found.baseline), baseline_output=found.baseline_output, error=found.error, gap=gap,
-        standard_error=as_given(found.standard_error), samples=found.samples, kind=q.kind,
+        standard_error=in_place(found.standard_error), samples=found.samples, layer=found.layer, hidden=found.hidden,
+        unit=unit, kind=q.kind,
         feature_names=data.feature_names if data else None, class_names=data.class_names if data else None,
         columns=data.columns if data else None, provenance=provenance,
     )  # fmt: skip
+
+
+def _flatness(found: Attribution) -> str:
+    """What to say where maps are zero everywhere."""
+    still = int((map_norm(found.values) == 0).sum())
+    return f"{still} of {len(found.evaluations)} maps are zero everywhere: the score is flat there" if still else ""
 
 
 def _check_finite(what: str, model: Model, scores: Floats) -> None:

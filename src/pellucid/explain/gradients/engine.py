@@ -44,11 +44,11 @@ def _input_step(model: Model, target: Resolved, fold: str) -> Callable[..., Any]
 
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
         inputs, selector, shift = arrays[:size], arrays[size], arrays[size + 1 :]
-        at = _shifted(model.embed(inputs), shift)
-        grads = _gradients(model, target, at, inputs, selector)
+        at = model.embed(inputs, shift)
+        grads = gradients(model, target, at, (*inputs, selector), shift)
         if fold == "product":
             grads = [g * a for g, a in zip(grads, at, strict=True)]
-        return by_input(model, grads, fold, size)
+        return by_input(model, grads, fold)
 
     return step
 
@@ -76,7 +76,7 @@ def along_path(question: Question, baselines: Sequence[Array], points: Points) -
     """
     q = question
     key = ("path", q.shift is not None, q.target.function)
-    compiled = q.model.compiled(key, lambda: _path_step(q.model, q.target, q.shift is not None))
+    compiled = q.model.compiled(key, lambda: _path_step(q.model, q.target))
     step = lambda *examples: compiled(*examples, points.positions, points.weights, points.spread)  # noqa: E731
     examples = (*q.inputs, *baselines, q.target.selector, *(q.shift or ()))
     *sums, changes = q.model.in_chunks(key, step, examples, len(points.positions))
@@ -99,23 +99,22 @@ def start_scores(question: Question, baselines: Sequence[Array]) -> Floats:
     return q.model.in_chunks(key, step, (*q.inputs, *baselines, q.target.selector))
 
 
-def _path_step(model: Model, target: Resolved, is_shifted: bool) -> Callable[..., Any]:
+def _path_step(model: Model, target: Resolved) -> Callable[..., Any]:
     from keras import ops
 
     size = len(model.names or "x")
-    entries = len(model.anatomy.entries)
 
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
         inputs, starts = arrays[:size], model.embed(arrays[size : 2 * size])
         selector, rest = arrays[2 * size], arrays[2 * size + 1 :]
-        shift, (points, weights, spread) = rest[: entries * is_shifted], rest[-3:]
+        *shift, points, weights, spread = rest
         count = ops.shape(points)[0]
-        ways = [e - s for e, s in zip(_shifted(model.embed(inputs), shift), starts, strict=True)]
+        ways = [e - s for e, s in zip(model.embed(inputs, shift), starts, strict=True)]
         at = [_on_way(s, w, points) for s, w in zip(starts, ways, strict=True)]
-        repeated = [_at_each_point(i, count) for i in inputs]
-        grads = _gradients(model, target, at, repeated, _at_each_point(selector, count))
+        rows, moved = ([at_each_point(t, count) for t in tensors] for tensors in ((*inputs, selector), shift))
+        grads = gradients(model, target, at, rows, moved)
         shares = [ops.reshape(g, (count, *ops.shape(w))) * w for g, w in zip(grads, ways, strict=True)]
-        maps = by_input(model, shares, "product", size)
+        maps = by_input(model, shares, "product")
         return (*(_weighted(m, weights) for m in maps), sum(_changes(m, spread) for m in maps))
 
     return step
@@ -132,7 +131,7 @@ def _on_way(start: Tensor, way: Tensor, points: Tensor) -> Tensor:
     return ops.reshape(start + a * way, (-1, *ops.shape(start)[1:]))
 
 
-def _at_each_point(tensor: Tensor, count: Tensor) -> Tensor:
+def at_each_point(tensor: Tensor, count: Tensor) -> Tensor:
     """The same tensor (E, ...) at each of `count` points, (P * E, ...)."""
     from keras import ops
 
@@ -158,30 +157,32 @@ def _changes(maps: Tensor, spread: Tensor) -> Tensor:
     return ops.sum(each * ops.expand_dims(spread, 1), axis=0)
 
 
-def _shifted(tensors: Sequence[Tensor], shift: Sequence[Tensor]) -> list[Tensor]:
-    return [t + s for t, s in zip(tensors, shift, strict=True)] if shift else list(tensors)
-
-
-def _gradients(
-    model: Model, target: Resolved, at: Sequence[Tensor], inputs: Sequence[Tensor], selector: Tensor
+def gradients(
+    model: Model, target: Resolved, at: Sequence[Tensor], rows: Sequence[Tensor], shift: Sequence[Tensor] = ()
 ) -> list[Tensor]:
-    """Gradients of each row's score; rows do not mix, so the gradient of their sum holds every row's own."""
+    """Gradients at the entries of each row's score; `rows` are the inputs and the selector.
+
+    Rows do not mix, so the gradient of their sum holds every row's own.
+    """
     from keras import ops
 
     def total(*entries: Tensor) -> tuple[Tensor, Tensor]:
-        scores = target.score(model.forward_from(entries, inputs), selector)
+        scores = target.score(model.forward_from(entries, rows[:-1], shift), rows[-1])
         return ops.sum(scores), scores
 
     return model.backend.gradient(total, at)[1]
 
 
-def by_input(model: Model, maps: Sequence[Tensor], fold: str, size: int) -> tuple[Tensor, ...]:
-    """Maps at the entries, as one map an input: embeddings folded to one number a token, shared inputs added up."""
+def by_input(model: Model, maps: Sequence[Tensor], fold: str, size: int | None = None) -> tuple[Tensor, ...]:
+    """Maps at the entries, as one map an input: embeddings folded to one number a token, shared inputs added up.
+
+    A model opened at a hidden layer gets one map a call of the layer, as it is.
+    """
     from keras import ops
 
-    found: list[Any] = [None] * size
+    found: dict[int, Tensor] = {}
     for entry, m in zip(model.anatomy.entries, maps, strict=True):
-        if entry.layer is not None:
+        if entry.layer is not None and not entry.hidden:
             m = ops.sum(m, axis=-1) if fold == "product" else ops.sqrt(ops.sum(ops.square(m), axis=-1))
-        found[entry.input] = m if found[entry.input] is None else found[entry.input] + m
-    return tuple(found)
+        found[entry.input] = found[entry.input] + m if entry.input in found else m
+    return tuple(found[i] for i in sorted(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,6 +18,12 @@ class Gradient(Method):
     `values[b, i] = d score_b / d x[b, i]`. Integer tokens (B, T) are differentiated at their embedding (B, T, D); a token
     gets the length of that gradient over D.
 
+    Args:
+        layer: A hidden layer whose outputs take the place of the inputs: `d score_b / d h[b, i]`; None for the inputs.
+
+    Raises:
+        UnknownName: There is no layer of that name.
+
     Example:
         >>> import numpy as np, pellucid as pl
         >>> e = pl.explain(lambda x: x[:, 0] ** 2 + 3 * x[:, 1], np.array([[2.0, 1.0]]), pl.Gradient())
@@ -30,6 +37,9 @@ class Gradient(Method):
         Local: a saturated unit has no slope however much it matters. Units matter: a column measured in millimetres has
         a thousandth of the slope of the same column in metres.
     """
+
+    takes_shift: ClassVar[bool] = True
+    layer: str | None = None
 
     @property
     def contributes(self) -> bool:
@@ -47,6 +57,12 @@ class GradientInput(Method):
 
     `values[b, i] = x[b, i] * d score_b / d x[b, i]`. A token (B, T) gets the sum over its embedding.
 
+    Args:
+        layer: A hidden layer whose outputs h take the place of the inputs x; None for the inputs.
+
+    Raises:
+        UnknownName: There is no layer of that name.
+
     Example:
         >>> import numpy as np, pellucid as pl
         >>> e = pl.explain(lambda x: x[:, 0] ** 2 + 3 * x[:, 1], np.array([[2.0, 1.0]]), pl.GradientInput())
@@ -61,13 +77,19 @@ class GradientInput(Method):
         Adds up to the score only for models that are linear along the way from zero; zero must mean "nothing".
     """
 
+    takes_shift: ClassVar[bool] = True
+    layer: str | None = None
+
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
         return _local(self, question, "product")
 
 
-def _local(method: Method, question: Question, fold: str) -> Attribution:
-    question.model.require_gradient(type(method).__name__)
-    values = at_input(question, fold)
-    count = len(question)
-    return Attribution(values, evaluations=np.ones(count, int), converged=np.ones(count, bool))
+def _local(method: Gradient | GradientInput, question: Question, fold: str) -> Attribution:
+    q, count = question.opened(method.layer), len(question)
+    q.require_gradient(type(method).__name__)
+    values = at_input(q, fold)
+    return Attribution(
+        values, evaluations=np.ones(count, int), converged=np.ones(count, bool), layer=method.layer,
+        hidden=method.layer is not None,
+    )  # fmt: skip
