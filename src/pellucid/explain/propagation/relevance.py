@@ -81,13 +81,14 @@ class LayerRelevance(Method):
         q = layered(question)
         key = ("relevance", self.composite, q.target.function, *(a.shape[1:] for a in q.inputs))
         one = [a[:1] for a in q.inputs]
-        step = q.model.compiled(key, lambda: _step(q.model, q.target, make_plan(q.model, self.composite, one)))
+        step = q.model.compiled(key, lambda: relevance_step(q.model, q.target, make_plan(q.model, self.composite, one)))
         values = q.model.in_chunks(key, step, (*q.inputs, q.target.selector))
         count = len(q)
         return Attribution(values, evaluations=np.ones(count, int), converged=np.ones(count, bool))
 
 
-def _step(model: Model, target: Resolved, plan: Plan) -> Callable[..., Any]:
+def relevance_step(model: Model, target: Resolved, plan: Plan) -> Callable[..., Any]:
+    """From inputs and a selector to relevance, one map an input, by a plan."""
     from keras import ops
 
     size = len(model.names or "x")
