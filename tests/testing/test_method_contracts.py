@@ -5,13 +5,25 @@ import pytest
 
 from pellucid.core.registry import entries
 from pellucid.explain.base import Attribution, Method
-from pellucid.testing import METHOD_CONTRACTS, ContractBroken, contracts
+from pellucid.explain.gradients.local import Gradient, GradientInput
+from pellucid.testing import IMAGE, METHOD_CONTRACTS, TABLE, TOKENS, ContractBroken, contracts
+
+CASES = {}
+"""What a method is tried on and with which arguments, by name: (IMAGE, {"layer": "hidden"}). Others: TABLE, without any."""
 
 
 @pytest.mark.parametrize("entry", entries("explain"), ids=lambda e: e.name)
 @pytest.mark.parametrize("contract", METHOD_CONTRACTS, ids=lambda c: c.__name__)
 def test_contract(contract, entry):
-    contract(entry.load()())
+    case, options = CASES.get(entry.name, (TABLE, {}))
+    contract(entry.load()(**options), case)
+
+
+@pytest.mark.parametrize("case", [TABLE, IMAGE, TOKENS], ids=lambda c: c.name)
+@pytest.mark.parametrize("contract", METHOD_CONTRACTS, ids=lambda c: c.__name__)
+def test_every_case_can_be_met(contract, case):
+    contract(Gradient(layer="hidden"), case)
+    contract(GradientInput(), case)
 
 
 class Careless(Method):

@@ -1,5 +1,5 @@
 """Run this project's own contracts on your own method or measure."""
 
-from pellucid.testing.contracts import METHOD_CONTRACTS, ContractBroken
+from pellucid.testing.contracts import IMAGE, METHOD_CONTRACTS, TABLE, TOKENS, Case, ContractBroken
 
-__all__ = ["METHOD_CONTRACTS", "ContractBroken"]
+__all__ = ["IMAGE", "METHOD_CONTRACTS", "TABLE", "TOKENS", "Case", "ContractBroken"]
