@@ -133,6 +133,17 @@ def test_tokens_are_compared_with_the_tokens_of_the_baseline():
     assert e.gap[0] < 1e-5
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_differences_at_a_hidden_layer_add_up(rule):
+    net = every_kind()
+    name = net.layers[2].name
+    draw = np.random.default_rng(4)
+    x, start = draw.normal(size=(5, 10, 10, 2)), draw.normal(size=(5, 10, 10, 2))
+    e = pl.explain(net, x, pl.DeepLift(rule, baseline=start, layer=name), target=1)
+    assert e.values.shape[1:] == tuple(net.layers[2].output.shape[1:])
+    assert (e.gap < 1e-4 * np.abs(e.output - e.baseline_output).max()).all()
+
+
 def test_what_cannot_be_shared_out_is_refused():
     normal = keras.Sequential([keras.Input((4,)), layers.LayerNormalization(name="calm"), layers.Dense(2)])
     with pytest.raises(

@@ -122,6 +122,32 @@ def test_what_is_below_zero_never_wins_in_a_sum(add):
         np.testing.assert_allclose(values, won(row, one[0], both[:4]) + won(row, two[0], both[4:]), atol=1e-5)
 
 
+def test_at_a_hidden_layer_and_for_a_hidden_unit():
+    net = filled(keras.Sequential([
+        keras.Input((6,)), layers.Dense(9, "relu", name="low"), layers.Dense(8, "relu", name="high"), layers.Dense(3)
+    ]))  # fmt: skip
+    held = [w.astype(float) for w in net.get_weights()]
+    pairs = list(zip(held[::2], held[1::2], strict=True))
+    x = np.random.default_rng(5).normal(size=(20, 6))
+    at = pl.explain(net, x, pl.ExcitationBackprop(layer="low"), target=1).values
+    inside = np.maximum(x @ pairs[0][0] + pairs[0][1], 0)
+    expected = [dense_answer(pairs[1:], row, np.eye(3)[1], False) for row in inside]
+    np.testing.assert_allclose(at, expected, atol=1e-5)
+    of = pl.explain(net, x, pl.ExcitationBackprop(), target=pl.Unit("high", 5))
+    lit = of.output > 0  # a unit that is silent has won nothing
+    expected = np.array([dense_answer(pairs[:2], row, np.eye(8)[5], False) for row in x])
+    assert lit.sum() > 3
+    np.testing.assert_allclose(of.values[lit], expected[lit], atol=1e-5)
+
+
+def test_a_score_of_several_layers_is_refused():
+    inputs = keras.Input((4,))
+    deep = layers.Dense(2)(layers.Dense(5, "relu")(inputs))
+    net = keras.Model(inputs, layers.Add()([layers.Dense(2)(inputs), deep]))
+    with pytest.raises(UnsupportedLayer, match="not made by the last linear layer alone"):
+        pl.explain(net, np.ones((2, 4)), pl.ExcitationBackprop(), target=0)
+
+
 @pytest.mark.parametrize(
     ("middle", "told"),
     [

@@ -73,6 +73,19 @@ def test_an_image_gets_what_its_unrolled_network_gets(method):
     np.testing.assert_allclose(e.values, expected, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+def test_at_a_hidden_layer(method):
+    net = filled(keras.Sequential([
+        keras.Input((5,)), layers.Dense(8, "relu", name="low"), layers.Dense(7, "relu"), layers.Dense(3)
+    ]))  # fmt: skip
+    x = np.random.default_rng(6).normal(size=(5, 5))
+    w = [a.astype(float) for a in net.get_weights()]
+    inside = np.maximum(x @ w[0] + w[1], 0)
+    e = pl.explain(net, x, type(method)(layer="low"), target=1)
+    expected = [dense_answer(method, [(w[2], w[3]), (w[4], w[5])], row, 1) for row in inside]
+    np.testing.assert_allclose(e.values, expected, atol=1e-5)
+
+
 def test_a_bounded_rectifier_is_closed_beyond_its_bound_and_a_leaky_one_is_none():
     f = lambda x: ops.relu6(4 * x[:, 0]) + ops.relu(-x[:, 1]) + ops.leaky_relu(-x[:, 1])  # noqa: E731
     x = np.array([[1.0, 1.0], [2.0, -1.0]])

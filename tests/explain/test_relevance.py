@@ -306,6 +306,21 @@ def test_tokens_get_the_relevance_of_their_embedding():
     np.testing.assert_allclose(e.values.sum(1), e.output, rtol=1e-3)
 
 
+@pytest.mark.parametrize("rule", [pl.Epsilon(), pl.Gamma()], ids=repr)
+def test_relevance_of_a_hidden_layer(rule):
+    net = filled(keras.Sequential([
+        keras.Input((6, 6, 2)), layers.Conv2D(3, 3, activation="relu", name="low"), layers.Flatten(), layers.Dense(5, "relu"),
+        layers.Dense(2),
+    ]))  # fmt: skip
+    above = keras.Sequential([keras.Input((4, 4, 3)), *net.layers[1:]])
+    x = np.random.default_rng(15).normal(size=(4, 6, 6, 2)).astype("float32")
+    e = pl.explain(net, x, pl.LayerRelevance(rule, layer="low"), target=1)
+    inside = keras.ops.convert_to_numpy(net.layers[0](x))
+    np.testing.assert_allclose(
+        e.values, pl.explain(above, inside, pl.LayerRelevance(rule), target=1).values, rtol=1e-4, atol=1e-6
+    )
+
+
 def test_a_softmax_inside_is_its_gradient_times_its_input():
     fused = [layers.Dense(4, "softmax"), layers.Dense(2, use_bias=False)]
     apart = [layers.Dense(4), layers.Softmax(), layers.Dense(2, use_bias=False)]

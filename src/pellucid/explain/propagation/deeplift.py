@@ -38,9 +38,11 @@ class DeepLift(Method):
         rule: "rescale" or "reveal_cancel".
         baseline: What "nothing" looks like: a number, one example (...), one for each example (B, ...), or a dict of
             these by input name. For integer tokens, token numbers.
+        layer: A hidden layer whose outputs h take the place of the inputs x; None for the inputs.
 
     Raises:
         InvalidOption: A rule that does not exist.
+        UnknownName: There is no layer of that name.
         UnsupportedLayer: A layer that mixes its inputs in a way for which no multiplier is defined, such as a layer
             normalization or a recurrent layer; the message names it, and the methods that do work.
 
@@ -64,14 +66,14 @@ class DeepLift(Method):
 
     rule: str = "rescale"
     baseline: Any = 0.0
+    layer: str | None = None
 
     def __post_init__(self) -> None:
         options.one_of(self, "rule", RULES)
 
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
-        question.model.require_gradient(type(self).__name__)
-        q = layered(question)
+        q = layered(question, type(self).__name__, self.layer)
         baseline = resolve_baseline(self.baseline, q.model, q.inputs)
         key = ("deeplift", self.rule, q.target.function)
         step = q.model.compiled(key, lambda: _step(q.model, q.target, self.rule, [a[:1] for a in q.inputs]))
@@ -79,7 +81,7 @@ class DeepLift(Method):
         count = len(q)
         return Attribution(
             tuple(values), evaluations=np.full(count, 2), converged=np.ones(count, bool), baseline=baseline,
-            baseline_output=start, complete=True,
+            baseline_output=start, complete=True, layer=self.layer, hidden=self.layer is not None,
         )  # fmt: skip
 
 
@@ -104,7 +106,7 @@ def _step(model: Model, target: Resolved, rule: str, example: Any) -> Callable[.
         start, grads = model.backend.gradient(total, at)
         ways = [x - b for x, b in map(differences.halves, at)]
         maps = [way * differences.halves(g)[0] for way, g in zip(ways, grads, strict=True)]
-        return (*by_input(model, maps, "product", size), start)
+        return (*by_input(model, maps, "product"), start)
 
     return step
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pellucid.core import layers, options
-from pellucid.core.anatomy import run_recorded
+from pellucid.core.anatomy import run_once, run_recorded
 from pellucid.core.model import Model
 from pellucid.core.tensors import flattened, to_array
 from pellucid.errors import UnsupportedLayer
@@ -45,10 +45,12 @@ class ExcitationBackprop(Method):
 
     Args:
         contrastive: Whether to subtract what the opposite unit gets.
+        layer: A hidden layer whose outputs take the place of the inputs; None for the inputs.
 
     Raises:
         InvalidOption: `contrastive` is neither True nor False.
         UnsupportedLayer: A layer in which nothing wins, such as an attention or a normalization by the input's own spread.
+        UnknownName: There is no layer of that name.
 
     Example:
         >>> import keras, numpy as np, pellucid as pl
@@ -67,20 +69,23 @@ class ExcitationBackprop(Method):
     """
 
     contrastive: bool = False
+    layer: str | None = None
 
     def __post_init__(self) -> None:
         options.one_of(self, "contrastive", (False, True))
 
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
-        question.model.require_gradient(type(self).__name__)
-        q = layered(question)
+        q = layered(question, type(self).__name__, self.layer)
         key = ("excitation", self.contrastive, q.target.function, *(a.shape[1:] for a in q.inputs))
         one = [a[:1] for a in q.inputs]
         step = q.model.compiled(key, lambda: relevance_step(q.model, q.target, _plan(q.model, one, self.contrastive)))
         values = q.model.in_chunks(key, step, (*q.inputs, q.target.selector))
         count = len(q)
-        return Attribution(values, evaluations=np.ones(count, int), converged=np.ones(count, bool))
+        return Attribution(
+            values, evaluations=np.ones(count, int), converged=np.ones(count, bool), layer=self.layer,
+            hidden=self.layer is not None,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +106,11 @@ def _plan(model: Model, example: Sequence[Array], contrastive: bool) -> Plan:
     rule = _Excitation()
     plan = make_plan(model, Composite(dense=rule, convolution=rule), example)
     top, after = _top(model, example)
+    if _bypassed(model, top, example):
+        raise UnsupportedLayer(
+            "ExcitationBackprop: the score is not made by the last linear layer alone, or gradients are asked for above it; "
+            "what works on this model: Gradient, GradientInput, IntegratedGradients, Occlusion"
+        )
     for layer, treatment, _ in plan.steps:
         if treatment not in (by_rule, by_folding, entry_by_entry) and id(layer) not in after:
             raise _refusal(layer)
@@ -126,8 +136,12 @@ def _refusal(layer: Any) -> UnsupportedLayer:
 
 
 def _top(model: Model, example: Sequence[Array]) -> tuple[set[int], set[int]]:
-    """Linear layers that put out the model's scores, or are called last; and layers that are only called after them."""
+    """Linear layers that put out the scores, or are called last; and layers that are only called after them."""
     found, calls = run_recorded(model, list(example))
+    if (unit := getattr(model, "unit", None)) is not None:
+        asked = layers.find(model.native, unit.layer)
+        parts = {id(part) for part in (asked, *layers.sublayers(asked).values())}
+        calls = calls[: max(i for i, c in enumerate(calls) if id(c.layer) in parts) + 1]
     outputs = [to_array(o) for o in flattened(found)]
     linear = [i for i, c in enumerate(calls) if any(kind in LINEAR for kind in kinds(c.layer))]
     if not linear:
@@ -139,7 +153,25 @@ def _top(model: Model, example: Sequence[Array]) -> tuple[set[int], set[int]]:
         if id(layer) in top and name in again:
             raise UnsupportedLayer(f"ExcitationBackprop: {name!r} puts out the scores and also works inside the model")
     before = {id(c.layer) for c in calls[: linear[-1] + 1]}
-    return top, {id(c.layer) for c in calls[linear[-1] + 1 :]} - before
+    return top, {id(layer) for layer in layers.leaves(model.native).values()} - before
+
+
+def _bypassed(model: Model, top: set[int], example: Sequence[Array]) -> bool:
+    """Whether a gradient gets from the scores to where it is asked for without passing the top layers."""
+    from keras import ops
+
+    at: list[Array] = []
+    run_once(model, lambda *tensors: at.extend(to_array(e) for e in model.embed(tensors)), list(example))
+    inside = [layer for layer in layers.sublayers(model.native).values() if id(layer) in top]
+
+    def stopped(original: layers.Call) -> layers.Call:
+        return lambda *inputs, **options: ops.stop_gradient(original(*inputs, **options))
+
+    def total(*entries: Tensor) -> list[Tensor]:
+        with layers.all_replaced((layer, stopped) for layer in inside):
+            return [ops.sum(model.forward_from(entries, [ops.convert_to_tensor(a) for a in example]))]
+
+    return any(model.backend.reaches(total, at)[0])
 
 
 def _winners(contrastive: bool) -> Treatment:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pellucid.core import layers
 from pellucid.core.anatomy import run_recorded
-from pellucid.core.model import Model
+from pellucid.core.model import Model, as_operations
 from pellucid.core.tensors import flattened
 from pellucid.errors import UnsupportedLayer
 from pellucid.explain.base import Question
@@ -59,33 +59,27 @@ class Plan:
     direct: tuple[tuple[int, ...], ...]
 
 
-def layered(question: Question) -> Question:
-    """The same question of a model with layers: a callable in `keras.ops` as a model of its operations.
+def layered(question: Question, method: str, layer: str | None = None) -> Question:
+    """The same question of a model with layers, opened at one of them: a callable as a model of its operations.
 
     Raises:
+        NotDifferentiable: No gradient gets from the score to where it is asked for; `method` is named in the message.
         UnsupportedLayer: A callable that cannot be taken apart.
+        UnknownName: There is no layer of that name.
     """
+    question.require_gradient(method)
     model = question.model
-    if model.is_keras or model.is_torch:
-        return question
-    import keras
-
-    def made() -> Model:
-        named = zip(question.inputs, model.names or ("x",), strict=True)
-        ends: Any = [keras.Input(a.shape[1:], name=name) for a, name in named]
-        try:
-            out = model.call(ends)
-        except Exception as problem:
+    if not (model.is_keras or model.is_torch):
+        taken_apart = as_operations(model, question.inputs)
+        if taken_apart is None:
             raise UnsupportedLayer(
-                f"{model.name} is a callable that cannot be taken apart into operations ({problem}); write it in keras.ops, or "
-                "give a model with layers"
-            ) from problem
-        ends = dict(zip(model.names, ends, strict=True)) if model.names else ends[0]
-        return Model(keras.Model(ends, out), model.output)
-
-    taken_apart = model.kept("layered", made)
-    taken_apart.prepare(dict(zip(model.names, question.inputs, strict=True)) if model.names else question.inputs[0])
-    return replace(question, model=taken_apart)
+                f"{model.name} is a callable that cannot be taken apart into operations; write it in keras.ops, or give a "
+                "model with layers"
+            )
+        question = replace(question, model=taken_apart)
+    opened = question.opened(layer)
+    opened.require_gradient(method)
+    return opened
 
 
 def differences_plan(model: Model, example: Sequence[Array]) -> list[tuple[Any, Any]]:

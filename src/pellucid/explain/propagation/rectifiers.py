@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from pellucid.core import layers
 from pellucid.core.model import Model
 from pellucid.core.target import Resolved
 from pellucid.explain.base import Attribution, Method, Question
-from pellucid.explain.gradients.engine import by_input
+from pellucid.explain.gradients.engine import by_input, gradients
 from pellucid.explain.propagation.plan import kinds, layered
 from pellucid.shapes import Floats, Tensor
 
@@ -28,8 +28,12 @@ Way = Callable[[Tensor, Tensor], Tensor]
 """A rectifier's output, of what goes in and what comes out, with the gradient that is wanted."""
 
 
+@dataclass(frozen=True, eq=False)
 class Rectified(Method):
     """A gradient with another way back through rectifiers."""
+
+    takes_shift: ClassVar[bool] = True
+    layer: str | None = None
 
     @property
     def contributes(self) -> bool:
@@ -44,11 +48,14 @@ class Rectified(Method):
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
         count, values = len(question), rectified(question, self)
-        model = layered(question).model
+        model = layered(question, type(self).__name__).model
         notes = (
             () if _fused(model) or _own(model) else (f"{model.name} holds no rectifier: the values are its gradient",)
         )
-        return Attribution(values, evaluations=np.ones(count, int), converged=np.ones(count, bool), notes=notes)
+        return Attribution(
+            values, evaluations=np.ones(count, int), converged=np.ones(count, bool), layer=self.layer,
+            hidden=self.layer is not None, notes=notes,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +64,12 @@ class GuidedBackprop(Rectified):
 
     The gradient, but a rectifier y = max(a, 0) passes back only what is positive: `G_a = 1[a > 0] max(G_y, 0)`. Integer
     tokens (B, T) are differentiated at their embedding (B, T, D); a token gets the length of its share over D.
+
+    Args:
+        layer: A hidden layer whose outputs take the place of the inputs; None for the inputs.
+
+    Raises:
+        UnknownName: There is no layer of that name.
 
     Example:
         >>> import keras, numpy as np, pellucid as pl
@@ -89,6 +102,12 @@ class Deconvolution(Rectified):
     The gradient, but a rectifier y = max(a, 0) is one for what comes back instead: `G_a = max(G_y, 0)`, wherever a was.
     Integer tokens (B, T) are differentiated at their embedding (B, T, D); a token gets the length of its share over D.
 
+    Args:
+        layer: A hidden layer whose outputs take the place of the inputs; None for the inputs.
+
+    Raises:
+        UnknownName: There is no layer of that name.
+
     Example:
         >>> import keras, numpy as np, pellucid as pl
         >>> f = lambda x: keras.ops.relu(x[:, 0] - x[:, 1]) - keras.ops.relu(2 * x[:, 0])
@@ -118,29 +137,20 @@ def rectified(question: Question, method: Rectified) -> tuple[Floats, ...]:
         NotDifferentiable: A model without gradients.
         UnsupportedLayer: A callable that cannot be taken apart into operations.
     """
-    question.model.require_gradient(type(method).__name__)
-    q = layered(question)
+    q = layered(question, type(method).__name__, method.layer)
     key = ("rectified", type(method), q.shift is not None, q.target.function)
     step = q.model.compiled(key, lambda: _step(q.model, q.target, method.way))
     return q.model.in_chunks(key, step, (*q.inputs, q.target.selector, *(q.shift or ())))
 
 
 def _step(model: Model, target: Resolved, way: Way) -> Callable[..., Any]:
-    from keras import ops
-
     size = len(model.names or "x")
 
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
         inputs, selector, shift = arrays[:size], arrays[size], arrays[size + 1 :]
-        at = model.embed(inputs)
-        at = [a + s for a, s in zip(at, shift, strict=True)] if shift else at
-
-        def total(*tensors: Tensor) -> tuple[Tensor, Any]:
-            with _changed(model, way):
-                scores = model.forward_from(tensors, inputs)
-            return ops.sum(target.score(scores, selector)), scores
-
-        return by_input(model, model.backend.gradient(total, at)[1], "slope", size)
+        with _changed(model, way):
+            grads = gradients(model, target, model.embed(inputs, shift), (*inputs, selector), shift)
+        return by_input(model, grads, "slope")
 
     return step
 

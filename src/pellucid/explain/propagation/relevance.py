@@ -32,10 +32,12 @@ class LayerRelevance(Method):
 
     Args:
         rules: A composite such as `EpsilonPlusFlat()`, or one rule for all layers.
+        layer: A hidden layer whose outputs take the place of the inputs; None for the inputs.
 
     Raises:
         InvalidOption: Neither a composite nor a rule.
         UnsupportedLayer: A layer without a sound rule; the message names it, and the methods that do work.
+        UnknownName: There is no layer of that name.
 
     Example:
         >>> import keras, numpy as np, pellucid as pl
@@ -62,6 +64,7 @@ class LayerRelevance(Method):
     """
 
     rules: Any = field(default_factory=EpsilonPlusFlat)
+    layer: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.rules, Rule | Composite):
@@ -77,14 +80,16 @@ class LayerRelevance(Method):
 
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
-        question.model.require_gradient(type(self).__name__)
-        q = layered(question)
+        q = layered(question, type(self).__name__, self.layer)
         key = ("relevance", self.composite, q.target.function, *(a.shape[1:] for a in q.inputs))
         one = [a[:1] for a in q.inputs]
         step = q.model.compiled(key, lambda: relevance_step(q.model, q.target, make_plan(q.model, self.composite, one)))
         values = q.model.in_chunks(key, step, (*q.inputs, q.target.selector))
         count = len(q)
-        return Attribution(values, evaluations=np.ones(count, int), converged=np.ones(count, bool))
+        return Attribution(
+            values, evaluations=np.ones(count, int), converged=np.ones(count, bool), layer=self.layer,
+            hidden=self.layer is not None,
+        )  # fmt: skip
 
 
 def relevance_step(model: Model, target: Resolved, plan: Plan) -> Callable[..., Any]:
@@ -109,7 +114,7 @@ def relevance_step(model: Model, target: Resolved, plan: Plan) -> Callable[..., 
         if plan.direct:
             direct = _brought_back(model, plan, at, inputs, grads[len(at) :])
             maps = [m + d for m, d in zip(maps, direct, strict=True)]
-        return by_input(model, maps, "product", size)
+        return by_input(model, maps, "product")
 
     return step
 
