@@ -29,10 +29,10 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup audit test check format docs bench peers clean
+.PHONY: help setup audit test check format docs bench agreement peers clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  make test BACKENDS="tensorflow jax torch"   runs the tests on all three frameworks'
 	@echo '  make test SLOW=1                            runs the slow tests as well'
@@ -65,6 +65,10 @@ docs: $(READY) $(DEV) ## write docs/reference from the docstrings
 
 bench: $(READY) $(DEV) ## time the methods beside the bare model and the peers
 	$(QUIET) KERAS_BACKEND=$(FIRST) $(BIN)/python -m benchmarks.run $(ARGS)
+
+agreement: $(addprefix $(VENV)/.ready-,tensorflow jax torch) $(DEV) ## compare every number with the peers', on all three frameworks
+	sh benchmarks/peers.sh $(BIN)/python torch
+	$(BIN)/python -m benchmarks.agreement $(ARGS)
 
 peers: | $(BIN)/python ## make the environments with the libraries that the benchmarks compare with
 	sh benchmarks/peers.sh $(BIN)/python

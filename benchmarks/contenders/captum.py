@@ -46,6 +46,14 @@ class Captum:
             self.x[:count], window, window, target=self.target[:count], perturbations_per_eval=chunk
         )
 
+    def gradient(self, count: int) -> Any:
+        """Saliency, signed."""
+        return attr.Saliency(self.net).attribute(self.x[:count], target=self.target[:count], abs=False)
+
+    def deep_lift(self, count: int) -> Any:
+        """DeepLift from zero."""
+        return attr.DeepLift(self.net).attribute(self.x[:count], target=self.target[:count])
+
     def array(self, found: torch.Tensor) -> np.ndarray:
         """A map in the layout of the Keras inputs, a token's embedding summed."""
         found = found.detach()

@@ -32,6 +32,18 @@ class Pellucid:
         window = self.case.case.occlude
         return self._run(count, pl.Occlusion(window=window, stride=window))
 
+    def gradient(self, count: int) -> Any:
+        """Gradient: one pass there and back."""
+        return self._run(count, pl.Gradient())
+
+    def layer_relevance(self, count: int) -> Any:
+        """LayerRelevance by its default rules."""
+        return self._run(count, pl.LayerRelevance())
+
+    def deep_lift(self, count: int) -> Any:
+        """DeepLift from zero."""
+        return self._run(count, pl.DeepLift())
+
     def array(self, found: Any) -> np.ndarray:
         """The map."""
         return found.values

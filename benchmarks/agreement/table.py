@@ -1,0 +1,158 @@
+"""Turn what was compared into Markdown: benchmarks/AGREEMENT.md.
+
+Usage: python -m benchmarks.agreement.table
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.agreement.kinds import KINDS
+from benchmarks.agreement.rows import EXACT, INTEGRATED, ROWS, SAMPLED, Row
+
+FOLDER = Path(__file__).parents[1]
+RESULT = FOLDER / "results" / "agreement.json"
+
+OTHERS = {
+    "definition": "closed form",
+    "pellucid-jax": "ours, JAX",
+    "pellucid-torch": "ours, PyTorch",
+    "pellucid-module": "ours, torch module",
+    "captum": "captum",
+    "zennit": "zennit",
+    "shap": "shap",
+}
+"""Who Pellucid on TensorFlow is compared with, in the order of the table."""
+
+VERDICTS = {
+    "Pellucid": "{other} is wrong",
+    "peer": "**Pellucid is wrong**",
+    "either": "both are right",
+    "neither": "both are wrong",
+    "open": "undecided",
+}
+
+INTRO = f"""# Agreement
+
+Written by `python -m benchmarks.agreement.table` from `benchmarks/results/agreement.json`; computed by `make agreement`.
+
+Random models of every kind, four random examples each, asked about given classes; the same weights in Keras and in torch.
+A number is the largest difference between Pellucid on TensorFlow and somebody else, relative to the largest value of the
+other: max |a - b| / max |b|. Up to {EXACT:g} is agreement ({INTEGRATED:g} for integrals, {SAMPLED:g} for what is sampled);
+what is above is in bold, with a mark:
+
+- `>` Pellucid is right and the other wrong, `<` the other is right, `=` both are, by different definitions or to the digits
+  that float32 holds, `!` both are wrong, `?` nothing decides;
+- `o` Pellucid refuses this model, `x` the other does; nothing: the method is not asked about this kind, or not implemented.
+
+What decides is the closed form: the published formula in float64, by finite differences of the score, by 16,384 points of an
+integral, or layer by layer with every linear layer written out as a matrix (`backward.py`). Where a method has none, what it
+promises decides: that its values add up to the change in score. A side is right if it misses neither by more than five times
+what counts as agreement. "ours, torch module" is Pellucid on the peers' own torch module.
+"""
+
+
+def number(value: float | None) -> str:
+    """One digit and the power of ten."""
+    return "" if value is None else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e+").replace("e+0", "")
+
+
+MARKS = {"both": "", "Pellucid": " >", "peer": " <", "either": " =", "neither": " !", "open": " ?"}
+
+
+def cell(found: dict[str, Any], row: Row, kind: str, other: str) -> str:
+    """One comparison."""
+    one = found["by_key"].get((row.name, kind, other))
+    if one is not None:
+        told = number(one["difference"])
+        return f"**{told}**{MARKS[one['right']]}" if one["right"] != "both" else told
+    key, refusals = f"{row.name}/{kind}", found["refusals"]
+    if key in refusals["pellucid-tensorflow"]:
+        return "o"
+    return "x" if key in refusals.get(other, {}) and other != "definition" else ""
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The table: a line for a method and somebody who has it."""
+    head = ["| method | beside | " + " | ".join(kind.title for kind in KINDS.values()) + " |"]
+    head.append("|:--|:--|" + "--:|" * len(KINDS))
+    for row in ROWS:
+        for i, other in enumerate(o for o in OTHERS if any((row.name, k, o) in found["by_key"] for k in KINDS)):
+            cells = [cell(found, row, kind, other) for kind in KINDS]
+            head.append(f"| {row.title if i == 0 else ''} | {OTHERS[other]} | {' | '.join(cells)} |")
+    return head
+
+
+def side(told: dict[str, Any]) -> str:
+    """What is known of one side."""
+    off, gap = told["off"], told["gap"]
+    return ", ".join([number(off)] * (off is not None) + [f"sum {number(gap)}"] * (gap is not None))
+
+
+def disagreements(found: dict[str, Any]) -> list[str]:
+    """Every difference that is one: how far both are from what decides, and who is wrong."""
+    head = [
+        "| method | beside | kind | difference | ours off by | other off by | verdict |",
+        "|:--|:--|:--|--:|--:|--:|:--|",
+    ]
+    for row in ROWS:
+        for other in OTHERS:
+            alike: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+            for kind in KINDS:
+                one = found["by_key"].get((row.name, kind, other))
+                if one is not None and one["right"] != "both":
+                    alike.setdefault(verdict(one, OTHERS[other]), []).append((kind, one))
+            head += [_merged(row, other, told, ones) for told, ones in alike.items()]
+    return head
+
+
+def verdict(one: dict[str, Any], other: str) -> str:
+    """Who is wrong, and what is done in place of the definition where that is known."""
+    told = VERDICTS[one["right"]].format(other=other)
+    does = [f"{who} {s['does']}" for who, s in (("Pellucid", one["ours"]), (other, one["theirs"])) if s["does"]]
+    return ": ".join([told, *does])
+
+
+def _merged(row: Row, other: str, told: str, ones: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    """One line for all kinds of models with the same verdict, with the largest numbers."""
+    kinds = ", ".join(KINDS[kind].title for kind, _ in ones)
+    worst = {
+        who: {
+            what: max((one[who][what] for _, one in ones if one[who][what] is not None), default=None)
+            for what in ("off", "gap")
+        }
+        for who in ("ours", "theirs")
+    }
+    most = number(max(one["difference"] for _, one in ones))
+    return f"| {row.title} | {OTHERS[other]} | {kinds} | {most} | {side(worst['ours'])} | {side(worst['theirs'])} | {told} |"
+
+
+def provenance(found: dict[str, Any]) -> str:
+    """Date, commit and versions."""
+    seen: dict[str, set[str]] = {}
+    for versions in found["versions"].values():
+        for library, version in versions.items():
+            seen.setdefault(library, set()).add(version)
+    told = ", ".join(f"{library} {' and '.join(sorted(v))}" for library, v in sorted(seen.items()))
+    return f"{found['machine']['date']}, commit {found['machine']['commit']}. Versions: {told}."
+
+
+def write() -> None:
+    """Write `AGREEMENT.md`."""
+    found = json.loads(RESULT.read_text())
+    found["by_key"] = {(one["method"], one["kind"], one["other"]): one for one in found["comparisons"]}
+    parts = [
+        INTRO + "\n" + provenance(found),
+        "## Differences",
+        "\n".join(lines(found)),
+        "## Who is wrong",
+        "\n".join(disagreements(found)),
+    ]
+    (FOLDER / "AGREEMENT.md").write_text("\n\n".join(parts) + "\n")
+
+
+if __name__ == "__main__":
+    write()
