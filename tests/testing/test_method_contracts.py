@@ -8,7 +8,15 @@ from pellucid.explain.base import Attribution, Method
 from pellucid.explain.gradients.local import Gradient, GradientInput
 from pellucid.testing import IMAGE, METHOD_CONTRACTS, TABLE, TOKENS, ContractBroken, contracts
 
-CASES = {}
+MAPS = (
+    "GradCam", "GradCamPlusPlus", "XGradCam", "LayerCam", "HiResCam", "GuidedGradCam", "EigenCam", "FeatureExplanationMap",
+    "ScoreCam", "AblationCam",
+)  # fmt: skip
+CASES = {
+    **dict.fromkeys(MAPS, (IMAGE, {})),
+    "LayerActivation": (IMAGE, {"layer": "hidden"}),
+    "Xrai": (IMAGE, {"scales": (100.0,)}),
+}
 """What a method is tried on and with which arguments, by name: (IMAGE, {"layer": "hidden"}). Others: TABLE, without any."""
 
 

@@ -135,12 +135,37 @@ PAPERS = {
             doi="10.1016/j.cor.2008.04.004",
         ),
         Paper(
+            "chattopadhay2018",
+            "Chattopadhay, Aditya and Sarkar, Anirban and Howlader, Prantik and Balasubramanian, Vineeth N.",
+            2018,
+            "Grad-CAM++: Generalized Gradient-Based Visual Explanations for Deep Convolutional Networks",
+            "WACV 2018",
+            doi="10.1109/WACV.2018.00097",
+            arxiv="1710.11063",
+        ),
+        Paper(
             "delong1988",
             "DeLong, Elizabeth R. and DeLong, David M. and Clarke-Pearson, Daniel L.",
             1988,
             "Comparing the Areas under Two or More Correlated Receiver Operating Characteristic Curves: A Nonparametric Approach",
             "Biometrics 44(3):837-845",
             doi="10.2307/2531595",
+        ),
+        Paper(
+            "desai2020",
+            "Desai, Saurabh and Ramaswamy, Harish G.",
+            2020,
+            "Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free Localization",
+            "WACV 2020",
+            doi="10.1109/WACV45572.2020.9093360",
+        ),
+        Paper(
+            "draelos2020",
+            "Draelos, Rachel Lea and Carin, Lawrence",
+            2020,
+            "Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural networks",
+            "arXiv",
+            arxiv="2011.08891",
         ),
         Paper(
             "efron1987",
@@ -157,6 +182,23 @@ PAPERS = {
             "Mechanische Quadraturen mit positiven Cotesschen Zahlen",
             "Mathematische Zeitschrift 37:287-309",
             doi="10.1007/BF01474575",
+        ),
+        Paper(
+            "fu2020",
+            "Fu, Ruigang and Hu, Qingyong and Dong, Xiaohu and Guo, Yulan and Gao, Yinghui and Li, Biao",
+            2020,
+            "Axiom-based Grad-CAM: Towards Accurate Visualization and Explanation of CNNs",
+            "BMVC 2020",
+            arxiv="2008.02312",
+        ),
+        Paper(
+            "fuad2020",
+            "Fuad, Kazi Ahmed Asif and Martin, Pierre-Etienne and Giot, Romain and Bourqui, Romain and Benois-Pineau, Jenny and "
+            "Zemmari, Akka",
+            2020,
+            "Features Understanding in 3D CNNs for Actions Recognition in Video",
+            "IPTA 2020",
+            doi="10.1109/IPTA50016.2020.9286629",
         ),
         Paper(
             "geifman2017",
@@ -205,6 +247,14 @@ PAPERS = {
             "Ridge Regression: Biased Estimation for Nonorthogonal Problems",
             "Technometrics 12(1):55-67",
             doi="10.1080/00401706.1970.10488634",
+        ),
+        Paper(
+            "jiang2021",
+            "Jiang, Peng-Tao and Zhang, Chang-Bin and Hou, Qibin and Cheng, Ming-Ming and Wei, Yunchao",
+            2021,
+            "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization",
+            "IEEE Transactions on Image Processing 30:5875-5888",
+            doi="10.1109/TIP.2021.3089943",
         ),
         Paper(
             "kapoor2023",
@@ -272,6 +322,15 @@ PAPERS = {
             doi="10.1007/978-3-030-28954-6_10",
         ),
         Paper(
+            "muhammad2020",
+            "Muhammad, Mohammed Bany and Yeasin, Mohammed",
+            2020,
+            "Eigen-CAM: Class Activation Map using Principal Components",
+            "IJCNN 2020",
+            doi="10.1109/IJCNN48605.2020.9206626",
+            arxiv="2008.00299",
+        ),
+        Paper(
             "naeini2015",
             "Pakdaman Naeini, Mahdi and Cooper, Gregory F. and Hauskrecht, Milos",
             2015,
@@ -319,6 +378,16 @@ PAPERS = {
             "A Comparison of the Two One-Sided Tests Procedure and the Power Approach for Assessing the Equivalence of Average Bioavailability",
             "Journal of Pharmacokinetics and Biopharmaceutics 15(6):657-680",
             doi="10.1007/BF01068419",
+        ),
+        Paper(
+            "selvaraju2017",
+            "Selvaraju, Ramprasaath R. and Cogswell, Michael and Das, Abhishek and Vedantam, Ramakrishna and Parikh, Devi and "
+            "Batra, Dhruv",
+            2017,
+            "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
+            "ICCV 2017",
+            doi="10.1109/ICCV.2017.74",
+            arxiv="1610.02391",
         ),
         Paper(
             "shapley1953",
@@ -393,6 +462,16 @@ PAPERS = {
             doi="10.1111/j.2517-6161.1996.tb02080.x",
         ),
         Paper(
+            "wang2020",
+            "Wang, Haofan and Wang, Zifan and Du, Mengnan and Yang, Fan and Zhang, Zijian and Ding, Sirui and Mardziel, Piotr and "
+            "Hu, Xia",
+            2020,
+            "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks",
+            "CVPR Workshops 2020",
+            doi="10.1109/CVPRW50498.2020.00020",
+            arxiv="1910.01279",
+        ),
+        Paper(
             "wilson1927",
             "Wilson, Edwin B.",
             1927,
@@ -416,6 +495,15 @@ PAPERS = {
             "Top-Down Neural Attention by Excitation Backprop",
             "ECCV 2016",
             arxiv="1608.00507",
+        ),
+        Paper(
+            "zhou2016",
+            "Zhou, Bolei and Khosla, Aditya and Lapedriza, Agata and Oliva, Aude and Torralba, Antonio",
+            2016,
+            "Learning Deep Features for Discriminative Localization",
+            "CVPR 2016",
+            doi="10.1109/CVPR.2016.319",
+            arxiv="1512.04150",
         ),
         Paper(
             "zou2008",
