@@ -13,7 +13,7 @@ VERBS = {
     "measure": "How it will do on new data",
     "improve": "What makes it better",
 }
-CORE = ("wrap", "Model", "Dataset", "Margin", "Unit", "Explanation", "Measurement", "Audit", "Recipe")
+CORE = ("wrap", "Model", "Dataset", "Margin", "Unit", "Blurred", "MaskToken", "Background", "Explanation", "Measurement", "Audit", "Recipe")
 PARTS = {
     "explain": (
         "Composite", "EpsilonPlusFlat", "EpsilonGammaBox", "EpsilonAlpha2Beta1", "EpsilonAlpha2Beta1Flat",

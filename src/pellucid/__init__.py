@@ -21,6 +21,9 @@ from pellucid import errors
 from pellucid.core.registry import ENTRIES
 
 if TYPE_CHECKING:
+    from pellucid.core.baselines import Background as Background
+    from pellucid.core.baselines import Blurred as Blurred
+    from pellucid.core.baselines import MaskToken as MaskToken
     from pellucid.core.dataset import Dataset as Dataset
     from pellucid.core.model import Model as Model
     from pellucid.core.model import wrap as wrap
@@ -45,9 +48,10 @@ _RULES = ("AlphaBeta", "Epsilon", "Flat", "Gamma", "WSquare", "ZBox", "ZPlus")
 
 _HOMES = {
     "Audit": "report.audit", "Dataset": "core.dataset", "Explanation": "explain.base", "Margin": "core.target",
-    "Unit": "core.target",    "Measurement": "core.measurement", "Model": "core.model", "Recipe": "improve.recipe", "audit": "report.audit",
-    "compare": "improve.compare", "explain": "explain.base", "improve": "improve.recipe", "load": "core.record",
-    "measure": "measure.base", "verify": "verify.base", "wrap": "core.model",
+    "Measurement": "core.measurement", "Model": "core.model", "Recipe": "improve.recipe", "Unit": "core.target",
+    "audit": "report.audit", "compare": "improve.compare", "explain": "explain.base", "improve": "improve.recipe",
+    "load": "core.record", "measure": "measure.base", "verify": "verify.base", "wrap": "core.model",
+    **dict.fromkeys(("Background", "Blurred", "MaskToken"), "core.baselines"),
     **dict.fromkeys(_COMPOSITES, "explain.propagation.composites"), **dict.fromkeys(_RULES, "explain.propagation.rules"),
     **{entry.name: entry.module.removeprefix("pellucid.") for entry in ENTRIES},
 }  # fmt: skip

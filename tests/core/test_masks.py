@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import pellucid as pl
-from pellucid.core.masks import hidden_scores, make_players, resolve_baseline
+from pellucid.core.baselines import resolve_baseline
+from pellucid.core.masks import hidden_scores, make_players
 from pellucid.core.target import resolve
 from pellucid.errors import InvalidInput, InvalidOption
 

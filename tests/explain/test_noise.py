@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 import pellucid as pl
-from pellucid.errors import InvalidOption
+from pellucid.errors import InvalidOption, NotApplicable
 
 FORMULA = lambda x: ops.sin(x[:, 0]) + x[:, 1] ** 3  # noqa: E731
 
@@ -76,7 +76,7 @@ def test_tokens_get_their_noise_at_the_embedding(generator):
 
 
 @pytest.mark.parametrize(
-    "options", [{"method": pl.Occlusion()}, {"noise": -1}, {"noise": "much"}, {"tolerance": 0}, {"max_evaluations": 1}]
+    "options", [{"method": pl.SmoothGrad()}, {"noise": -1}, {"noise": "much"}, {"tolerance": 0}, {"max_evaluations": 1}]
 )
 def test_options_that_make_no_sense(options):
     with pytest.raises(InvalidOption, match=f"SmoothGrad.{next(iter(options))}: expected"):
@@ -86,3 +86,40 @@ def test_options_that_make_no_sense(options):
 def test_noise_that_does_not_fit(random_mlp):
     with pytest.raises(InvalidOption, match=r"shape \(5,\) does not fit"):
         pl.explain(random_mlp, np.zeros((2, 6)), pl.SmoothGrad(noise=np.ones(5)))
+
+
+STATISTICS = {"mean": lambda x, s: 2 * x, "squared": lambda x, s: 4 * (x**2 + s**2), "variance": lambda x, s: 4 * s**2 + 0 * x}
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_statistics_of_a_slope_that_is_linear_in_the_input_have_a_closed_form(statistic):
+    x, s = np.array([[1.5, -0.4]]), np.array([0.3, 0.7])
+    method = pl.SmoothGrad(pl.Gradient(), noise=s, statistic=statistic, tolerance=0.03, max_evaluations=20_000)
+    e = pl.explain(lambda x: ops.sum(x**2, axis=1), x, method)
+    truth = STATISTICS[statistic](x, s)
+    assert e.converged.all()
+    assert np.all(np.abs(e.values - truth) <= 4 * e.standard_error + 1e-6)
+    assert np.linalg.norm(e.values - truth) / np.linalg.norm(truth) < 0.06
+    assert e.method.contributes is False
+
+
+def test_a_variance_costs_two_evaluations_a_draw():
+    method = pl.SmoothGrad(statistic="variance", tolerance=1e-9, max_evaluations=40)
+    e = pl.explain(lambda x: ops.sum(x**3, axis=1), np.array([[1.0, 2.0]]), method)
+    assert e.evaluations.tolist() == [40]
+    assert e.samples.tolist() == [20]
+
+
+def test_any_method_for_real_numbers_is_smoothed():
+    x, s = np.array([[1.0, 2.0, 3.0]]), 0.5 * np.ones(3)
+    e = pl.explain(lambda x: x[:, 0] * x[:, 1] + x[:, 2], x, pl.SmoothGrad(pl.Occlusion(), noise=s, max_evaluations=4096))
+    np.testing.assert_allclose(e.values, [[2.0, 2.0, 3.0]], atol=4 * e.standard_error.max())
+
+
+def test_tokens_are_smoothed_at_their_embedding_or_not_at_all():
+    keras.utils.set_random_seed(0)
+    net = keras.Sequential([keras.Input((4,), dtype="int32"), keras.layers.Embedding(7, 3), keras.layers.GRU(2)])
+    x = np.array([[1, 2, 3, 4]])
+    assert pl.explain(net, x, pl.SmoothGrad(statistic="squared")).values.shape == (1, 4)
+    with pytest.raises(NotApplicable, match="Occlusion cannot be asked"):
+        pl.explain(net, x, pl.SmoothGrad(pl.Occlusion()))

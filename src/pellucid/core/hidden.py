@@ -22,11 +22,15 @@ class AtLayer(Model):
     The rest of the model, paths around the layer among them, still runs on the inputs.
     """
 
-    def __init__(self, base: Model, name: str, calls: int) -> None:
+    def __init__(self, base: Model, name: str, shapes: Sequence[tuple[int, ...]]) -> None:
         vars(self).update(_as_new(base))
-        self.base, self.layer_name, self.layer = base, name, layers.find(base.native, name)
-        entries = tuple(Entry(i, self.layer, i, hidden=True) for i in range(calls))
+        self.base, self.layer_name, self.layer, self.shapes = base, name, layers.find(base.native, name), shapes
+        entries = tuple(Entry(i, self.layer, i, hidden=True) for i in range(len(shapes)))
         self._anatomy = replace(base.anatomy, entries=entries)
+
+    def map_size(self, inputs: Sequence[Array]) -> int:
+        """See `Model.map_size`."""
+        return sum(int(np.prod(shape[1:])) for shape in self.shapes)
 
     def embed(self, tensors: Sequence[Tensor], shift: Sequence[Tensor] = ()) -> list[Tensor]:
         """What the layer puts out, call by call; `shift` is added where the whole model is differentiated."""
@@ -73,7 +77,7 @@ def at_layer(model: Model, name: str, inputs: Sequence[Array]) -> Model:
         UnknownName: There is no layer of that name.
         InvalidInput: The layer does nothing when the model runs.
     """
-    return model.kept(("at", name), lambda: AtLayer(model, name, len(outputs_of(model, name, inputs))))
+    return model.kept(("at", name), lambda: AtLayer(model, name, outputs_of(model, name, inputs)))
 
 
 def of_unit(model: Model, unit: Unit, inputs: Sequence[Array]) -> Model:

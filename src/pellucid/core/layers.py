@@ -132,16 +132,7 @@ def recorded(model: Any, *, nodes: bool = False) -> Iterator[list[Called]]:
 def read(layer: Any) -> Iterator[list[Tensor]]:
     """Note what a layer puts out inside the block, call by call: its first tensor, where it gives several."""
     seen: list[Tensor] = []
-
-    def make(original: Call) -> Call:
-        def call(*inputs: Any, **options: Any) -> Any:
-            output = original(*inputs, **options)
-            seen.append(flattened(output)[0])
-            return with_first(output, seen[-1] * 1)  # a copy goes on: torch may work on it in place
-
-        return call
-
-    with replaced(layer, make):
+    with shifted(layer, [], seen):
         yield seen
 
 
@@ -179,10 +170,11 @@ def shifted(layer: Any, shifts: list[Tensor], seen: list[Tensor]) -> Iterator[No
     def make(original: Call) -> Call:
         def call(*inputs: Any, **options: Any) -> Any:
             output = original(*inputs, **options)
+            first = flattened(output)[0]
             if len(seen) < len(shifts):
-                output = output + shifts[len(seen)]
-            seen.append(output)
-            return output
+                first = first + shifts[len(seen)]
+            seen.append(first)
+            return with_first(output, first * 1)  # a copy goes on: torch may work on it in place
 
         return call
 

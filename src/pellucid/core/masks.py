@@ -7,14 +7,14 @@ example: a column (with all columns encoded from it), a patch of pixels, a token
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from pellucid.core.inputs import broken_row, check_tokens
+from pellucid.core.inputs import broken_row
 from pellucid.core.model import Model
 from pellucid.core.target import Resolved
 from pellucid.errors import InvalidInput, InvalidOption
@@ -133,43 +133,6 @@ def _patch_sizes(axes: tuple[int, ...], patch: Any, most: int) -> tuple[int, ...
     if len(sizes) != len(axes) or any(int(s) != s or s < 1 for s in sizes):
         raise InvalidOption(f"patch: expected a whole number of at least 1, or {len(axes)} of them, got {patch!r}")
     return tuple(map(int, sizes))
-
-
-def resolve_baseline(baseline: Any, model: Model, inputs: Sequence[Array]) -> tuple[Array, ...]:
-    """What stands for "nothing", as arrays of the inputs' shapes (views; nothing is copied).
-
-    Args:
-        baseline: A number, an array of one example's shape or of the inputs' shape, or a dict of these by input name.
-        model: The model, for its inputs' names.
-        inputs: Prepared inputs (B, ...).
-
-    Raises:
-        InvalidInput: A shape that fits neither one example nor all of them, or NaN.
-    """
-    names = model.names or ("x",)
-    if isinstance(baseline, Mapping):
-        if set(baseline) != set(names):
-            raise InvalidInput(f"baseline: expected one for each of {', '.join(names)}, got {', '.join(baseline)}")
-        each = [baseline[name] for name in names]
-    else:
-        each = [baseline] * len(inputs)
-    found = tuple(_stretched(b, x, name) for b, x, name in zip(each, inputs, names, strict=True))
-    for entry in model.anatomy.entries:
-        check_tokens(f"baseline of {names[entry.input]}", found[entry.input][:1], entry.layer)
-    return found
-
-
-def _stretched(baseline: Any, x: Array, name: str) -> Array:
-    array = np.asarray(baseline)
-    if array.dtype.kind not in "iufb" or not np.isfinite(array.astype(float)).all():
-        raise InvalidInput(f"baseline of {name}: expected finite numbers, got {baseline!r}")
-    if array.shape not in ((), x.shape[1:], (1, *x.shape[1:]), x.shape):
-        raise InvalidInput(
-            f"baseline of {name}: expected a number, one example {x.shape[1:]} or one for each {x.shape}, got {array.shape}"
-        )
-    if x.dtype.kind in "iu" and (array != np.floor(array)).any():
-        raise InvalidInput(f"baseline of {name}: expected whole token numbers, got {baseline!r}")
-    return np.broadcast_to(array.astype(x.dtype), x.shape)
 
 
 def hidden_scores(

@@ -268,6 +268,10 @@ class Model:
                 stack.enter_context(layers.replaced(layer, layers.injector(by_call)))
             return self.forward(tensors)
 
+    def map_size(self, inputs: Sequence[Array]) -> int:
+        """How many numbers an example's maps have."""
+        return sum(a[0].size for a in inputs)
+
     def compiled(self, key: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
         """The compiled form of the function that `make` gives, kept on this model under `key`."""
         if key not in self._compiled:

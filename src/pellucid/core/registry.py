@@ -34,7 +34,12 @@ ENTRIES = (
     Entry("Gradient", "explain", f"{_E}.gradients.local", ("simonyan2014",)),
     Entry("GradientInput", "explain", f"{_E}.gradients.local", ("shrikumar2016", "ancona2018")),
     Entry("IntegratedGradients", "explain", f"{_E}.gradients.path", ("sundararajan2017", "fejer1933")),
-    Entry("SmoothGrad", "explain", f"{_E}.gradients.noise", ("smilkov2017",)),
+    Entry("GuidedIntegratedGradients", "explain", f"{_E}.gradients.guided", ("kapishnikov2021",)),
+    Entry("Xrai", "explain", f"{_E}.gradients.regions", ("kapishnikov2019", "felzenszwalb2004")),
+    Entry("ExpectedGradients", "explain", f"{_E}.gradients.expected", ("erion2021", "lundberg2017")),
+    Entry("Conductance", "explain", f"{_E}.gradients.inside", ("dhamdhere2019",)),
+    Entry("InternalInfluence", "explain", f"{_E}.gradients.inside", ("leino2018",)),
+    Entry("SmoothGrad", "explain", f"{_E}.gradients.noise", ("smilkov2017", "adebayo2018local", "hooker2019")),
     Entry(
         "LayerRelevance",
         "explain",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from pellucid.explain.base import Attribution, per_example, sampling_error
+from pellucid.core.progress import Progress
+from pellucid.explain.base import Attribution, Question, per_example, sampling_error
 from pellucid.shapes import Array, Floats
+
+ROWS, BYTES = 2048, 64 * 2**20
+"""Copies of all examples made at once, and what they may take."""
 
 
 def rounds(first: int, most: int) -> Iterator[tuple[int, int]]:
@@ -19,19 +23,53 @@ def rounds(first: int, most: int) -> Iterator[tuple[int, int]]:
         start = stop
 
 
+def sampled(
+    question: Question, draw: Callable[[Array, range], tuple[Sequence[Floats], Array]], tolerance: float, most: int
+) -> tuple[Moments, Array]:
+    """Moments of maps, drawn until the relative L2 error of each example's mean is at most `tolerance`.
+
+    Args:
+        question: What is asked.
+        draw: Maps (E, P, ...), one an input, of the draws of a range for the examples at an index (E,), and what they
+            cost (E,).
+        tolerance: Error at which an example is done.
+        most: Draws an example gets at most.
+
+    Returns:
+        The moments, and what each example cost (B,).
+    """
+    moments, spent, active = Moments(len(question)), np.zeros(len(question), int), np.arange(len(question))
+    together = max(1, min(ROWS, BYTES // max(1, sum(a[0].nbytes for a in question.inputs))))
+    with Progress("drawing", len(question), question.progress) as bar:
+        for first, last in rounds(16, most):
+            for start in range(first, last, size := max(1, together // len(active))):
+                maps, cost = draw(active, range(start, min(start + size, last)))
+                moments.add(active, maps)
+                spent[active] += cost
+            left = sampling_error(moments.mean(active), moments.standard_error(active)) > tolerance
+            bar.advance(int((~left).sum()))
+            active = active[left]
+            if not len(active):
+                break
+    return moments, spent
+
+
 class Moments:
     """Mean and variance of each example's maps over its own number of draws (Welford's recurrences, by batches).
 
     Source: Chan, Golub and LeVeque 1983, doi:10.1080/00031305.1983.10483115.
     """
 
-    def __init__(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        self.count = np.zeros(shapes[0][0], int)
-        self._mean = [np.zeros(shape) for shape in shapes]
-        self._square = [np.zeros(shape) for shape in shapes]
+    def __init__(self, examples: int) -> None:
+        self.count = np.zeros(examples, int)
+        self._mean: list[Floats] = []  # made with the first draws, which show the maps' shapes
+        self._square: list[Floats] = []
 
     def add(self, index: Array, draws: Sequence[Floats]) -> None:
         """Add draws (E, P, ...), one array a map, for the examples at `index`."""
+        if not self._mean:
+            shapes = [(len(self.count), *values.shape[2:]) for values in draws]
+            self._mean, self._square = list(map(np.zeros, shapes)), list(map(np.zeros, shapes))
         new = draws[0].shape[1]
         before = self.count[index]
         for mean, square, values in zip(self._mean, self._square, draws, strict=True):

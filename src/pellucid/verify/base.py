@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.core.masks import Players, make_players, resolve_baseline
+from pellucid.core.baselines import resolve_baseline
+from pellucid.core.hidden import of_unit
+from pellucid.core.masks import Players, make_players
 from pellucid.core.measurement import Measurement
 from pellucid.core.model import Model, wrap
 from pellucid.core.randomness import check_seed
@@ -142,12 +144,20 @@ def verify(
 def _case(model: Model, e: Explanation, seed: int, progress: bool | None) -> Case:
     if not isinstance(e, Explanation):
         raise InvalidInput(f"verify: expected an Explanation, got {type(e).__name__}")
+    if e.hidden:
+        raise InvalidInput(
+            f"the values are about what layer {e.layer!r} puts out; only values of the inputs can be verified: explain without "
+            "a hidden layer (class activation maps: resize=True)"
+        )
     inputs = model.prepare(e.inputs)
     if (own := model.fingerprint()) != e.provenance.model:
         raise InvalidInput(
             f"the explanation is of another model: it was made for {e.provenance.model}, this one is {own}"
         )
-    maps = tuple(e.values[n] for n in model.names) if model.names else (e.values,)
+    if e.unit is not None:
+        model = of_unit(model, e.unit, inputs)
+    given = tuple(e.values[n] for n in model.names) if model.names else (e.values,)
+    maps = tuple(np.broadcast_to(m, a.shape) for m, a in zip(given, inputs, strict=True))  # one number for all channels
     target = Resolved(np.asarray(e.selector), np.asarray(e.classes))
     if not np.any(target.selector):
         raise InvalidInput(

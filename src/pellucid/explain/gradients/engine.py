@@ -110,7 +110,7 @@ def _path_step(model: Model, target: Resolved) -> Callable[..., Any]:
         *shift, points, weights, spread = rest
         count = ops.shape(points)[0]
         ways = [e - s for e, s in zip(model.embed(inputs, shift), starts, strict=True)]
-        at = [_on_way(s, w, points) for s, w in zip(starts, ways, strict=True)]
+        at = [on_way(s, w, points) for s, w in zip(starts, ways, strict=True)]
         rows, moved = ([at_each_point(t, count) for t in tensors] for tensors in ((*inputs, selector), shift))
         grads = gradients(model, target, at, rows, moved)
         shares = [ops.reshape(g, (count, *ops.shape(w))) * w for g, w in zip(grads, ways, strict=True)]
@@ -120,7 +120,7 @@ def _path_step(model: Model, target: Resolved) -> Callable[..., Any]:
     return step
 
 
-def _on_way(start: Tensor, way: Tensor, points: Tensor) -> Tensor:
+def on_way(start: Tensor, way: Tensor, points: Tensor) -> Tensor:
     """All examples at the first point of their paths, then all at the second, ... (P * E, ...).
 
     With the points outside, every sum over them is one plain matrix product, and nothing is transposed on the way.

@@ -1,45 +1,47 @@
-"""Attributions averaged over noisy copies of the input, until the average is known well enough."""
+"""Statistics of attributions over noisy copies of the input, drawn until they are known well enough."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from pellucid.core import options
-from pellucid.core.progress import Progress
 from pellucid.core.randomness import stream
-from pellucid.errors import InvalidOption
-from pellucid.explain.base import Attribution, Method, Question, flat, per_example, sampling_error
+from pellucid.errors import InvalidOption, NotApplicable
+from pellucid.explain.base import Attribution, Method, Question, flat, per_example
 from pellucid.explain.gradients.engine import entries_of
-from pellucid.explain.gradients.local import Gradient, GradientInput
-from pellucid.explain.gradients.path import IntegratedGradients
-from pellucid.explain.sampling import Moments, rounds
+from pellucid.explain.gradients.local import Gradient
+from pellucid.explain.sampling import sampled
 from pellucid.shapes import Array, Floats
 
-ROWS = 2048
-"""Noisy copies of all examples made at once."""
+STATISTICS = ("mean", "squared", "variance")
 
 
 @dataclass(frozen=True, eq=False)
 class SmoothGrad(Method):
-    """The mean of a gradient method over Gaussian noise on the input: the part of the map that is not an accident.
+    """A statistic of another method over Gaussian noise on the input: the part of the map that is not an accident.
 
-    `values = mean over d of method(x + s * e_d)`, `e_d ~ N(0, I)`, drawn until the standard error is small enough. Draw
-    d is the same for every example, so a result does not depend on the examples beside it. Tokens (B, T) get their noise
-    at the embedding (B, T, D).
+    With `v_d = method(x + s * e_d)`, `e_d ~ N(0, I)`: "mean" is the mean of v_d (SmoothGrad), "squared" that of v_d^2
+    (SmoothGrad-squared), "variance" the variance of v_d (VarGrad), as the mean of (v_d - v_d')^2 / 2 over pairs of draws.
+    Draws go on until the standard error is small enough. Draw d is the same for every example, so a result does not depend
+    on the examples beside it. Tokens (B, T) get their noise at the embedding (B, T, D), also where the method reads a
+    hidden layer.
 
     Args:
-        method: The gradient method to smooth.
+        method: The method to smooth: any for real numbers, one of gradients for tokens.
         noise: Standard deviation s: a number is a share of each example's range (max - min), an array of the shape of
             one example (or broadcastable to it) is s itself, in the units of the inputs.
+        statistic: "mean", in the units of the method's values; "squared" or "variance", in their squares.
         tolerance: Relative L2 error of the whole map at which an example is done.
         max_evaluations: Draws an example may cost, each one evaluation of `method`.
 
     Raises:
-        InvalidOption: A method that takes no gradients, noise below 0, or a tolerance that is not above 0.
+        InvalidOption: A method that is none or samples itself, noise below 0, a statistic that does not exist, or a
+            tolerance that is not above 0.
+        NotApplicable: Tokens, and a method that cannot be asked at their embedding.
 
     Example:
         >>> import numpy as np, pellucid as pl
@@ -48,61 +50,84 @@ class SmoothGrad(Method):
         [[3.0, -1.0]]
 
     References:
-        Smilkov, Thorat, Kim, Viégas and Wattenberg 2017, "SmoothGrad: removing noise by adding noise", arXiv:1706.03825.
+        Smilkov, Thorat, Kim, Viégas and Wattenberg 2017, "SmoothGrad: removing noise by adding noise", arXiv:1706.03825;
+        variance: Adebayo, Gilmer, Goodfellow and Kim 2018, "Local explanation methods for deep neural networks lack
+        sensitivity to parameter values", arXiv:1810.03307; squares: Hooker, Erhan, Kindermans and Kim 2019, "A benchmark
+        for interpretability methods in deep neural networks", arXiv:1806.10758.
 
     Limits:
         It explains a smoothed model, not this one: with much noise the two differ. A share of each example's range is
         made for images; for a table whose columns have different units give an array, such as a tenth of each
-        column's standard deviation.
+        column's standard deviation. Squares and variances have no sign.
     """
 
     method: Method = field(default_factory=Gradient)
     noise: Any = 0.15
+    statistic: str = "mean"
     tolerance: float = 0.1
     max_evaluations: int = 1024
 
     def __post_init__(self) -> None:
-        if not isinstance(self.method, Gradient | GradientInput | IntegratedGradients):
-            raise InvalidOption(f"SmoothGrad.method: expected a gradient method, got {self.method!r}")
+        if not isinstance(self.method, Method) or isinstance(self.method, SmoothGrad):
+            raise InvalidOption(f"SmoothGrad.method: expected a method such as pl.Gradient(), got {self.method!r}")
         noise = np.asarray(self.noise)
         if noise.dtype.kind not in "iuf" or not np.isfinite(noise).all() or (noise < 0).any():
             raise InvalidOption(f"SmoothGrad.noise: expected numbers of at least 0, got {self.noise!r}")
+        options.one_of(self, "statistic", STATISTICS)
         options.positive(self, "tolerance")
-        options.whole(self, "max_evaluations", least=2)
+        options.whole(self, "max_evaluations", least=4)
 
     @property
     def contributes(self) -> bool:
-        """As the smoothed method's."""
-        return self.method.contributes
+        """As the smoothed method's; squares and variances have no sign."""
+        return self.statistic == "mean" and self.method.contributes
 
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
-        question.model.require_gradient(type(self).__name__)
-        scales = _scales(self.noise, entries_of(question))
-        moments = Moments([a.shape for a in question.inputs])
-        spent, active = np.zeros(len(question), int), np.arange(len(question))
-        with Progress(type(self).__name__, len(question), question.progress) as bar:
-            for first, last in rounds(16, self.max_evaluations):
-                part, s = question.take(active), [s[active] for s in scales]
-                for draws in _batches(first, last, len(active)):
-                    values, cost = self._draw(part, s, draws)
-                    moments.add(active, values)
-                    spent[active] += cost
-                left = sampling_error(moments.mean(active), moments.standard_error(active)) > self.tolerance
-                bar.advance(int((~left).sum()))
-                active = active[left]
-                if not len(active):
-                    break
-        return moments.attribution(spent, self.tolerance)
+        scales = _scales(self.noise, self._entries(question))
+        found: list[Attribution] = []
 
-    def _draw(self, question: Question, scales: Sequence[Floats], draws: range) -> tuple[list[Floats], Array]:
-        """Maps of every draw (E, P, ...), one an input, and what they cost (E,)."""
-        count, copies = len(question), np.repeat(np.arange(len(question)), len(draws))
-        noise = [_noise(question.seed, draws, i, s) for i, s in enumerate(scales)]
-        noisy = replace(question.take(copies), shift=tuple(n.reshape(-1, *n.shape[2:]) for n in noise), progress=False)
-        found = self.method.attribute(noisy)
-        maps = [v.reshape(count, len(draws), *v.shape[1:]) for v in found.values]
-        return maps, found.evaluations.reshape(count, -1).sum(1)
+        def draw(active: Array, draws: range) -> tuple[list[Floats], Array]:
+            asked, noises = question.take(active), range(self._each * draws.start, self._each * draws.stop)
+            noise = [_noise(question.seed, noises, i, s[active]) for i, s in enumerate(scales)]
+            found[:] = [self.method.attribute(self._moved(asked, noise, len(noises)))]
+            maps = [v.reshape(len(active), len(noises), *v.shape[1:]) for v in found[0].values]
+            return [self._folded(m) for m in maps], found[0].evaluations.reshape(len(active), -1).sum(1)
+
+        moments, spent = sampled(question, draw, self.tolerance, self.max_evaluations // self._each)
+        return moments.attribution(spent, self.tolerance, layer=found[0].layer, hidden=found[0].hidden)
+
+    @property
+    def _each(self) -> int:
+        """Noisy copies behind one draw of the statistic."""
+        return 2 if self.statistic == "variance" else 1
+
+    def _folded(self, maps: Floats) -> Floats:
+        """Maps (E, P, ...) of noisy copies as draws whose mean is the statistic."""
+        if self.statistic == "variance":
+            return np.square(maps[:, ::2] - maps[:, 1::2]) / 2
+        return np.square(maps) if self.statistic == "squared" else maps
+
+    def _entries(self, question: Question) -> tuple[Floats, ...]:
+        """Where noise is added: the inputs, or the embeddings of tokens."""
+        if self.method.takes_shift:
+            question.model.require_gradient(type(self).__name__)
+            return entries_of(question)
+        if any(a.dtype.kind != "f" for a in question.inputs):
+            raise NotApplicable(
+                f"SmoothGrad adds noise to tokens at their embedding, where {type(self.method).__name__} cannot be asked; smooth "
+                "Gradient, GradientInput or IntegratedGradients"
+            )
+        return question.inputs
+
+    def _moved(self, question: Question, noise: Sequence[Floats], draws: int) -> Question:
+        """The question of every noisy copy of every example (E * P)."""
+        copies = question.take(np.repeat(np.arange(len(question)), draws))
+        shift = tuple(n.reshape(-1, *n.shape[2:]) for n in noise)
+        if self.method.takes_shift:
+            return replace(copies, shift=shift, progress=False)
+        inputs = tuple(a + s for a, s in zip(copies.inputs, shift, strict=True))
+        return replace(copies, inputs=inputs, output=copies.score_of(inputs, "noisy copies of x"), progress=False)
 
 
 def _scales(noise: Any, entries: Sequence[Floats]) -> list[Floats]:
@@ -124,8 +149,3 @@ def _noise(seed: int, draws: range, entry: int, scale: Floats) -> Floats:
     shape = scale.shape[1:]
     drawn = np.stack([stream(seed, "noise", entry, d).standard_normal(shape, np.float32) for d in draws])
     return drawn[None] * scale[:, None]
-
-
-def _batches(first: int, last: int, examples: int) -> Iterator[range]:
-    size = max(1, ROWS // examples)
-    return (range(start, min(start + size, last)) for start in range(first, last, size))

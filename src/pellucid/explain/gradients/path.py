@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from pellucid.core import options
-from pellucid.core.masks import resolve_baseline
+from pellucid.core.baselines import Background, resolve_baseline
 from pellucid.core.progress import Progress
+from pellucid.explain.background import averaged
 from pellucid.explain.base import RESOLUTION, Attribution, Method, Question, completeness_gap, map_norm, relative
 from pellucid.explain.gradients.engine import Points, along_path, start_scores
 from pellucid.shapes import Array, Floats
@@ -37,10 +38,13 @@ class IntegratedGradients(Method):
     and the gap.
 
     Args:
-        baseline: What "nothing" looks like: a number, one example (...), one for each example (B, ...), or a dict of
-            these by input name. For integer tokens, token numbers.
+        baseline: What "nothing" looks like: a number, one example (...), one for each example (B, ...), `Blurred`, `MaskToken`,
+            or a dict of these by input name; or a `Background` of many. For integer tokens, token numbers.
         tolerance: Relative L2 error of the whole map at which an example is done.
-        max_evaluations: Gradients an example may cost; examples that stop there have `converged` False.
+        max_evaluations: Gradients an example may cost (for each row of a background); examples that stop there have
+            `converged` False.
+        layer: A hidden layer whose outputs h take the place of the inputs x: the path runs from h(b) to h(x), while what
+            goes around the layer stays at x.
 
     Raises:
         InvalidOption: A tolerance that is not above 0, or fewer than 7 evaluations.
@@ -66,6 +70,8 @@ class IntegratedGradients(Method):
     baseline: Any = 0.0
     tolerance: float = 0.02
     max_evaluations: int = 511
+    takes_shift: ClassVar[bool] = True
+    layer: str | None = None
 
     def __post_init__(self) -> None:
         options.positive(self, "tolerance")
@@ -73,10 +79,17 @@ class IntegratedGradients(Method):
 
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
-        question.model.require_gradient(type(self).__name__)
-        baseline = resolve_baseline(self.baseline, question.model, question.inputs)
+        q = question.opened(self.layer)
+        q.require_gradient(type(self).__name__)
+        if isinstance(self.baseline, Background):
+            found = averaged(q, self.baseline.prepared(q.model), self._from)
+            return replace(found, converged=np.asarray(found.error) <= self.tolerance)
+        return self._from(q, resolve_baseline(self.baseline, q.model, q.inputs))
+
+    def _from(self, question: Question, baseline: tuple[Array, ...]) -> Attribution:
+        """The answer with one baseline an example."""
         levels = _levels(self.max_evaluations)
-        held = 4 * (len(levels) + 1) * sum(a[0].size for a in question.inputs)
+        held = 4 * (len(levels) + 1) * question.model.map_size(question.inputs)
         size, parts = max(1, BLOCK // held), []
         baseline_output = start_scores(question, baseline)
         change = question.output - baseline_output
@@ -90,7 +103,8 @@ class IntegratedGradients(Method):
         return Attribution(
             values=tuple(np.concatenate(maps) for maps in zip(*values, strict=True)),
             evaluations=np.concatenate(spent), converged=error <= self.tolerance, error=error,
-            baseline=baseline, baseline_output=baseline_output, complete=True,
+            baseline=baseline, baseline_output=baseline_output, complete=True, layer=self.layer,
+            hidden=self.layer is not None,
         )  # fmt: skip
 
     def _integrate(
@@ -98,7 +112,7 @@ class IntegratedGradients(Method):
     ) -> tuple[list[Floats], Floats, Array]:
         """Values, error and cost of a block of examples, round by round on those that have not converged."""
         count, active = len(question), np.arange(len(question))
-        values = [np.zeros((count, *a.shape[1:]), np.float32) for a in question.inputs]
+        values: list[Floats] = []
         error, spent = np.full(count, np.inf), np.zeros(count, int)
         sums: tuple[Floats, ...] = ()
         for number, intervals in enumerate(levels):
@@ -106,6 +120,7 @@ class IntegratedGradients(Method):
             starts = baseline if len(active) == count else [b[active] for b in baseline]
             added, jumps = _round(asked, starts, levels, number)
             sums = added if number == 0 else tuple(s + a for s, a in zip(sums, added, strict=True))
+            values = values or [np.zeros((count, *s.shape[2:]), np.float32) for s in sums]
             fine, coarse = [s[:, 1] for s in sums], [s[:, 0] for s in sums]
             change = map_norm([f - c for f, c in zip(fine, coarse, strict=True)])
             norm, gap = map_norm(fine), _sure_gap(asked, fine, promised[active])

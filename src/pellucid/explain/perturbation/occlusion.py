@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.core.masks import Players, hidden_scores, make_players, resolve_baseline
+from pellucid.core.baselines import resolve_baseline
+from pellucid.core.masks import Players, hidden_scores, make_players
 from pellucid.errors import InvalidOption
 from pellucid.explain.base import Attribution, Method, Question
 from pellucid.shapes import Array

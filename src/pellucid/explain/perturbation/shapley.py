@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from pellucid.core import options
-from pellucid.core.masks import Players, hidden_scores, make_players, resolve_baseline
+from pellucid.core.baselines import resolve_baseline
+from pellucid.core.masks import Players, hidden_scores, make_players
 from pellucid.core.progress import Progress
 from pellucid.core.randomness import stream
 from pellucid.explain.base import Attribution, Method, Question, sampling_error
@@ -74,7 +75,7 @@ class PermutationShapley(Method):
         players = make_players(q.inputs, q.kind, patch=self.patch, columns=q.columns)
         each = 2 * max(1, players.count - 1)
         most, first = max(2, self.max_evaluations // each), max(16, FIRST_ROUND // each)
-        moments, active = Moments([(len(q), players.count)]), np.arange(len(q))
+        moments, active = Moments(len(q)), np.arange(len(q))
         empty = q.score_of(fill)
         with Progress(type(self).__name__, len(q), q.progress) as bar:
             for start, stop in rounds(first, most):

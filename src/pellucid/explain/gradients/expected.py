@@ -1,0 +1,120 @@
+"""Gradients on the way from many baselines, drawn at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pellucid.core import options
+from pellucid.core.baselines import Background
+from pellucid.core.model import Model
+from pellucid.core.randomness import stream
+from pellucid.core.target import Resolved
+from pellucid.explain.base import Attribution, Method, Question
+from pellucid.explain.gradients.engine import by_input, gradients, start_scores
+from pellucid.explain.sampling import sampled
+from pellucid.shapes import Array, Floats, Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ExpectedGradients(Method):
+    """The path of integrated gradients from many baselines at once: what counts against a typical example? (GradientSHAP)
+
+    `values = E [(x - b) * gradient(b + a (x - b))]` over rows b of a background and a ~ U(0, 1), drawn until the standard
+    error is small enough. The values add up to `score(x) - E score(b)`; `gap` says by how much it is missed. Draw d is the
+    same for every example. The rows are gone through in random order, again and again, so that each is drawn as often.
+
+    Args:
+        background: Baselines (M, ...), a dict of them by input name, or a `Dataset`; a sample of the training data.
+        tolerance: Relative L2 error of the whole map at which an example is done.
+        max_evaluations: Draws an example may cost, each a gradient.
+        layer: A hidden layer whose outputs take the place of the inputs.
+
+    Raises:
+        InvalidOption: A tolerance that is not above 0.
+        InvalidInput: A background that does not fit the model.
+
+    Example:
+        >>> import numpy as np, pellucid as pl
+        >>> rows = np.array([[0.0, 0.0], [2.0, 2.0]])
+        >>> e = pl.explain(lambda x: x[:, 0] ** 2, np.array([[3.0, 1.0]]), pl.ExpectedGradients(rows, max_evaluations=5000))
+        >>> bool(np.abs(e.values - [[7.0, 0.0]]).max() < 1)
+        True
+
+    References:
+        Erion, Janizek, Sturmfels, Lundberg and Lee 2021, "Improving performance of deep learning models with axiomatic
+        attribution priors and expected gradients", doi:10.1038/s42256-021-00343-w; Lundberg and Lee 2017, "A unified
+        approach to interpreting model predictions", arXiv:1705.07874.
+
+    Limits:
+        The answer depends on the background. Standard errors are those of independent draws, and so a little too large where
+        the background is small. `IntegratedGradients` with a `Background` takes each row's whole path instead.
+    """
+
+    background: Any
+    tolerance: float = 0.1
+    max_evaluations: int = 2048
+    layer: str | None = None
+
+    def __post_init__(self) -> None:
+        options.positive(self, "tolerance")
+        options.whole(self, "max_evaluations", least=4)
+
+    def attribute(self, question: Question) -> Attribution:
+        """See `Method.attribute`."""
+        q, rows = question.opened(self.layer), Background(self.background).prepared(question.model)
+        q.require_gradient(type(self).__name__)
+        key = ("expected", q.target.function)
+        step = q.model.compiled(key, lambda: _step(q.model, q.target))
+
+        def draw(active: Array, draws: range) -> tuple[list[Floats], Array]:
+            count, which = len(active), _rows_of(q.seed, draws, len(rows[0]))
+            paired = q.take(np.repeat(active, len(draws)))
+            starts = [np.tile(r[which], (count, *[1] * (r.ndim - 1))) for r in rows]
+            places = np.tile([stream(q.seed, "place", d).random() for d in draws], count).astype(np.float32)
+            maps = q.model.in_chunks(key, step, (*paired.inputs, *starts, paired.target.selector, places))
+            return [m.reshape(count, len(draws), *m.shape[1:]) for m in maps], np.full(count, len(draws))
+
+        moments, spent = sampled(q, draw, self.tolerance, self.max_evaluations)
+        start = _mean_start(q, rows)
+        return moments.attribution(
+            spent, self.tolerance, baseline_output=start, complete=True, layer=self.layer, hidden=self.layer is not None
+        )
+
+
+def _step(model: Model, target: Resolved) -> Callable[..., Any]:
+    from keras import ops
+
+    size = len(model.names or "x")
+
+    def step(*arrays: Tensor) -> tuple[Tensor, ...]:
+        inputs, starts, (selector, places) = arrays[:size], model.embed(arrays[size : 2 * size]), arrays[2 * size :]
+        ways = [e - s for e, s in zip(model.embed(inputs), starts, strict=True)]
+        at = [s + ops.reshape(places, (-1, *[1] * (len(w.shape) - 1))) * w for s, w in zip(starts, ways, strict=True)]
+        grads = gradients(model, target, at, (*inputs, selector))
+        return by_input(model, [g * w for g, w in zip(grads, ways, strict=True)], "product")
+
+    return step
+
+
+def _rows_of(seed: int, draws: range, count: int) -> Array:
+    """The row of each draw: every row once, in random order, then every row again in another."""
+    orders = {d // count: stream(seed, "background", d // count).permutation(count) for d in draws}
+    return np.array([orders[d // count][d % count] for d in draws])
+
+
+def _mean_start(question: Question, rows: tuple[Array, ...]) -> Floats:
+    """The mean score (B,) of the background, in the place of each example."""
+    q, count = question, len(question)
+    if all(entry.layer is None for entry in q.model.anatomy.entries):  # it is the same in every place
+        scores = q.model.outputs_of(rows)
+        if q.target.function is not None:
+            return np.full(count, q.target.of(scores).mean())
+        return q.target.selector @ scores.mean(0)
+    beside = (
+        [np.broadcast_to(r[i], a.shape) for r, a in zip(rows, q.inputs, strict=True)] for i in range(len(rows[0]))
+    )
+    return np.mean([start_scores(q, starts) for starts in beside], axis=0)

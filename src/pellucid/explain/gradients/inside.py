@@ -1,0 +1,200 @@
+"""What hidden units do on the way of an input from its baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pellucid.core import layers, options
+from pellucid.core.baselines import resolve_baseline
+from pellucid.core.progress import Progress
+from pellucid.core.target import Resolved
+from pellucid.explain.base import Attribution, Method, Question, completeness_gap, map_norm, relative
+from pellucid.explain.gradients.engine import at_each_point, on_way, start_scores
+from pellucid.shapes import Array, Floats, Tensor
+
+FIRST, STRETCH = 8, 32
+"""Intervals of the first rule, and how many are evaluated together."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Inside(Method):
+    """What conductance and influence share: a path of the inputs, and a rule of twice as many points where needed."""
+
+    layer: str
+    baseline: Any = 0.0
+    tolerance: float = 0.02
+    max_evaluations: int = 1024
+
+    def __post_init__(self) -> None:
+        options.instance(self, "layer", str, "the name of a layer")
+        options.positive(self, "tolerance")
+        options.whole(self, "max_evaluations", least=FIRST + 1)
+
+    def attribute(self, question: Question) -> Attribution:
+        """See `Method.attribute`."""
+        inside = question.opened(self.layer)
+        inside.require_gradient(type(self).__name__)
+        baseline = resolve_baseline(self.baseline, question.model, question.inputs)
+        start = start_scores(question, baseline)
+        count, active = len(question), np.arange(len(question))
+        values: list[Floats] = []
+        error, spent, intervals = np.full(count, np.inf), np.zeros(count, int), FIRST
+        with Progress(type(self).__name__, count, question.progress) as bar:
+            while len(active) and (intervals == FIRST or spent.max() + intervals + 1 <= self.max_evaluations):
+                fine, coarse = self._sums(inside.take(active), [b[active] for b in baseline], intervals)
+                values = values or [np.zeros((count, *f.shape[1:]), np.float32) for f in fine]
+                for v, f in zip(values, fine, strict=True):
+                    v[active] = f
+                change = map_norm([f - c for f, c in zip(fine, coarse, strict=True)])
+                missed = completeness_gap(fine, (question.output - start)[active]) if self.contributes else 0.0
+                error[active] = relative(change + missed, map_norm(fine))
+                spent[active] += intervals + 1
+                left = error[active] > self.tolerance
+                bar.advance(int((~left).sum()))
+                active, intervals = active[left], 2 * intervals
+        return Attribution(
+            tuple(values), evaluations=spent, converged=error <= self.tolerance, error=error, baseline=baseline,
+            baseline_output=start, complete=self.contributes, layer=self.layer, hidden=True,
+        )  # fmt: skip
+
+    def _sums(self, inside: Question, baseline: Sequence[Array], intervals: int) -> tuple[list[Floats], list[Floats]]:
+        """The sums by a rule of so many intervals, and of half as many."""
+        q = inside
+        key = ("inside", type(self), q.target.function)
+        compiled = q.model.compiled(key, lambda: _step(q.model, q.target, over_outputs=self.contributes))
+        total: Any = None
+        for first in range(0, intervals, STRETCH):
+            places = np.arange(first, min(first + STRETCH, intervals) + 1, dtype=np.float32) / intervals
+            step = lambda *examples, places=places: compiled(*examples, places)  # noqa: E731
+            found = q.model.in_chunks(key, step, (*q.inputs, *baseline, q.target.selector), len(places))
+            total = found if total is None else tuple(t + f for t, f in zip(total, found, strict=True))
+        return list(total[::2]), list(total[1::2])
+
+
+@dataclass(frozen=True, eq=False)
+class Conductance(_Inside):
+    """How much of the change in score from a baseline flows through each hidden unit.
+
+    `values[b, u] = integral over the path of (d score / d h_u) dh_u`, h the layer's outputs while the input goes straight
+    from the baseline to x. Over a layer that everything goes through, the values add up to `score(x) - score(b)`.
+
+    The integral is taken by the trapezoid rule in h with 8, 16, 32, ... intervals, until the change from the rule of half
+    as many and the gap are below the tolerance.
+
+    Args:
+        layer: The layer's name.
+        baseline: What "nothing" looks like: a number, one example (...), one for each (B, ...), `Blurred`, `MaskToken`, or a
+            dict of these by input name.
+        tolerance: Relative L2 error of the whole map at which an example is done.
+        max_evaluations: Gradients an example may cost.
+
+    Raises:
+        UnknownName: There is no layer of that name.
+        InvalidInput: The layer is not on the way to the score.
+        InvalidOption: A tolerance that is not above 0.
+
+    Example:
+        >>> import keras, numpy as np, pellucid as pl
+        >>> net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, "relu", name="inner"), keras.layers.Dense(1)])
+        >>> net.set_weights([np.eye(2), np.zeros(2), np.array([[3.0], [5.0]]), np.zeros(1)])
+        >>> pl.explain(net, np.array([[1.0, 2.0]]), pl.Conductance("inner")).values.round(4).tolist()
+        [[3.0, 10.0]]
+
+    References:
+        Dhamdhere, Sundararajan and Yan 2019, "How important is a neuron?", arXiv:1805.12233.
+
+    Limits:
+        The answer depends on the baseline. Around a layer that can be bypassed, what goes by is missing from the sum: then the
+        gap is no error, and `converged` stays False.
+    """
+
+
+@dataclass(frozen=True, eq=False)
+class InternalInfluence(_Inside):
+    """The mean slope of the score by each hidden unit, on the way of the input from a baseline.
+
+    `values[b, u] = integral from 0 to 1 of (d score / d h_u)(b + a (x - b)) da`, by the trapezoid rule with 8, 16, 32, ...
+    intervals, until the change from the rule of half as many is below the tolerance.
+
+    Args:
+        layer: The layer's name.
+        baseline: As in `Conductance`.
+        tolerance: Relative L2 error of the whole map at which an example is done.
+        max_evaluations: Gradients an example may cost.
+
+    Raises:
+        UnknownName: There is no layer of that name.
+        InvalidInput: The layer is not on the way to the score.
+        InvalidOption: A tolerance that is not above 0.
+
+    Example:
+        >>> import keras, numpy as np, pellucid as pl
+        >>> net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, "relu", name="inner"), keras.layers.Dense(1)])
+        >>> net.set_weights([np.eye(2), np.zeros(2), np.array([[3.0], [5.0]]), np.zeros(1)])
+        >>> pl.explain(net, np.array([[1.0, 2.0]]), pl.InternalInfluence("inner")).values.round(4).tolist()
+        [[3.0, 5.0]]
+
+    References:
+        Leino, Sen, Datta, Fredrikson and Li 2018, "Influence-directed explanations for deep convolutional networks",
+        arXiv:1802.03788.
+
+    Limits:
+        A slope, in units of the score for each unit of h: it does not say how far h moved; `Conductance` does.
+    """
+
+    @property
+    def contributes(self) -> bool:
+        """False: a slope is no contribution."""
+        return False
+
+
+def _step(model: Any, target: Resolved, *, over_outputs: bool) -> Callable[..., Any]:
+    """Integrals of the slopes by the outputs or by the place, over the points (P + 1,) of a stretch, map by map: by all of
+    them, and by every other."""
+    from keras import ops
+
+    base, size = model.base, len(model.names or "x")
+
+    def step(*arrays: Tensor) -> tuple[Tensor, ...]:
+        inputs, starts, (selector, places) = arrays[:size], base.embed(arrays[size : 2 * size]), arrays[2 * size :]
+        count = ops.shape(places)[0]
+        at = [on_way(s, e - s, places) for s, e in zip(starts, base.embed(inputs), strict=True)]
+        rows = [at_each_point(t, count) for t in (*inputs, selector)]
+        outputs, slopes = _at_points(model, target, at, rows)
+        found = []
+        for h, g in zip(outputs, slopes, strict=True):
+            h, g = (ops.reshape(t, (count, -1, *ops.shape(t)[1:])) for t in (h, g))
+            by = h if over_outputs else ops.reshape(places, (-1, *[1] * (len(h.shape) - 1)))
+            found += [_integral(by[::every], g[::every]) for every in (1, 2)]
+        return tuple(found)
+
+    return step
+
+
+def _integral(by: Tensor, slopes: Tensor) -> Tensor:
+    """The trapezoid rule over points (P + 1, E, ...)."""
+    from keras import ops
+
+    return ops.sum((slopes[1:] + slopes[:-1]) / 2 * (by[1:] - by[:-1]), axis=0)
+
+
+def _at_points(
+    model: Any, target: Resolved, at: Sequence[Tensor], rows: Sequence[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """What the layer puts out with the inputs at given entries, and the gradient of each row's score by it."""
+    from keras import ops
+
+    count = ops.shape(rows[-1])[0]
+    still = [ops.zeros((count, *shape[1:])) for shape in model.shapes]
+
+    def total(*shifts: Tensor) -> tuple[Tensor, Any]:
+        seen: list[Tensor] = []
+        with layers.shifted(model.layer, list(shifts), seen):
+            scores = model.base.forward_from(at, rows[:-1])
+        return ops.sum(target.score(scores, rows[-1])), seen
+
+    return model.backend.gradient(total, still)
