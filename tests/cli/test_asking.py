@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pellucid.cli import asking
-from pellucid.core.target import Margin
+from pellucid.core.target import Margin, Unit
 from pellucid.errors import InvalidInput, InvalidOption, UnknownName
 from pellucid.explain.base import Explanation
 from pellucid.explain.gradients.local import Gradient
@@ -22,9 +22,11 @@ def test_a_method_inside_a_method():
 
 
 def test_a_baseline_is_given_only_where_there_is_one_and_none_was_said():
-    assert asking.method("IntegratedGradients", [], 3.0).baseline == 3.0
-    assert asking.method("IntegratedGradients", ["baseline=1"], 3.0).baseline == 1
-    assert asking.method("Gradient", [], 3.0) == Gradient()
+    data = {"baseline": 3.0, "background": [[1.0]]}
+    assert asking.method("IntegratedGradients", [], data).baseline == 3.0
+    assert asking.method("IntegratedGradients", ["baseline=1"], data).baseline == 1
+    assert asking.method("ExpectedGradients", [], data).background == [[1.0]]
+    assert asking.method("Gradient", [], data) == Gradient()
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,7 @@ def test_a_baseline_is_given_only_where_there_is_one_and_none_was_said():
         ("IntegratedGradients", ["tolerence=1"], UnknownName, "did you mean 'tolerance'"),
         ("IntegratedGradients", ["tolerance"], InvalidOption, "NAME=VALUE"),
         ("IntegratedGradients", ["tolerance=big"], InvalidOption, "tolerance"),
+        ("Conductance", [], InvalidOption, "needs layer: add --option layer="),
     ],
 )
 def test_wrong_methods_and_options(name, options, error, told):
@@ -58,6 +61,8 @@ def test_outputs():
     names = ("no", "yes")
     assert [asking.output(text, names) for text in ("predicted", "label", "yes", "0")] == ["predicted", "label", 1, 0]
     assert asking.output("yes:no", names) == Margin(1, 0)
+    assert asking.output("conv2d_1[*,*,3]", names) == Unit("conv2d_1", (None, None, 3))
+    assert asking.output("block/dense[2]", names) == Unit("block/dense", (2,))
     with pytest.raises(UnknownName, match="did you mean 'yes'"):
         asking.output("yess", names)
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pellucid.core.registry import find, unknown
-from pellucid.core.target import Margin
+from pellucid.core.target import Margin, Unit
 from pellucid.errors import InvalidInput, InvalidOption, PellucidError, UnknownName
 
 
-def method(name: str, options: Sequence[str], baseline: Any = None) -> Any:
+def method(name: str, options: Sequence[str], data: Mapping[str, Any] | None = None) -> Any:
     """The method of a name with options such as `tolerance=0.01`; a value may name another method.
 
-    `baseline` is given to a method that has one and was told none.
+    `data` holds what comes from the data, a `baseline` and a `background`: for a method that takes one and was told none.
 
     Raises:
         UnknownName: No such method or option; the nearest are offered.
@@ -30,7 +30,7 @@ def method(name: str, options: Sequence[str], baseline: Any = None) -> Any:
         )
     kind = entry.load()
     known = [f.name for f in dataclasses.fields(kind)]
-    given: dict[str, Any] = {} if baseline is None or "baseline" not in known else {"baseline": baseline}
+    given = {key: value for key, value in (data or {}).items() if key in known}
     for text in options:
         key, mark, value = text.partition("=")
         if not mark:
@@ -38,12 +38,19 @@ def method(name: str, options: Sequence[str], baseline: Any = None) -> Any:
         if key not in known:
             raise UnknownName(f"{entry.name}: {unknown('option', key, known)}")
         given[key] = _value(value)
+    missing = [f.name for f in dataclasses.fields(kind) if f.name not in given and _is_required(f)]
+    if missing:
+        raise InvalidOption(f"{entry.name} needs {' and '.join(missing)}: add --option {missing[0]}=...")
     try:
         return kind(**given)
     except PellucidError:
         raise
     except (TypeError, ValueError) as problem:
         raise InvalidOption(f"{entry.name}: {problem}") from None
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _value(text: str) -> Any:
@@ -83,13 +90,18 @@ def rows(text: str, count: int) -> list[int]:
 
 
 def output(text: str, names: Sequence[str] | None) -> Any:
-    """The output asked about: "predicted", "label", a class by number or name, or `A:B` for a margin."""
+    """The output asked about: "predicted", "label", a class by number or name, `A:B` for a margin, or a hidden unit.
+
+    A unit is `LAYER[3]`, or `LAYER[*,*,3]` for the mean of a channel over its positions.
+    """
     if text in ("predicted", "label"):
         return text
     if names and text in names:
         return names.index(text)
     if text.count(":") == 1:
         return Margin(*(output(side, names) for side in text.split(":")))
+    if unit := re.fullmatch(r"(.+)\[([\s\d,*-]+)\]", text):
+        return Unit(unit[1], tuple(None if i.strip() == "*" else int(i) for i in unit[2].split(",")))
     if text.isdigit():
         return int(text)
     raise UnknownName(f"--of: {unknown('output', text, ['predicted', 'label', *(names or ())])}")
@@ -102,7 +114,9 @@ def heading(found: Any, i: int, row: int) -> str:
     number = int(found.classes[i])
     names = found.class_names
     what = (
-        "the score"
+        f"unit {found.unit.index} of {found.unit.layer}"
+        if found.unit is not None
+        else "the score"
         if number < 0
         else f"the score of {names[number] if names and number < len(names) else f'class {number}'}"
     )
@@ -134,7 +148,8 @@ def _inputs(found: Any) -> Sequence[Any]:
 
 def _parts(found: Any, name: Any, i: int) -> list[dict[str, Any]]:
     pick = lambda maps: np.asarray(maps if name is None else maps[name])[i]  # noqa: E731
-    values, given = pick(found.values), pick(found.inputs)
+    values = pick(found.values)
+    given = np.zeros(()) if found.hidden else pick(found.inputs)
     errors = None if found.standard_error is None else pick(found.standard_error)
     return [
         {
@@ -149,6 +164,8 @@ def _parts(found: Any, name: Any, i: int) -> list[dict[str, Any]]:
 
 def _label(found: Any, name: Any, index: tuple[int, ...]) -> str:
     names = found.feature_names
+    if found.hidden:
+        return f"{name or found.layer} [{', '.join(map(str, index))}]"
     if len(index) == 1 and names is not None and name is None:
         return str(names[index[0]])
     place = f"({', '.join(map(str, index[:-1] if found.kind == 'image' and len(index) == 3 else index))})"

@@ -41,7 +41,7 @@ def explain(
         str,
         typer.Option(
             metavar="OUTPUT",
-            help="Which output is asked about: predicted, label, a class, or A:B for A rather than B.",
+            help="Which output is asked about: predicted, label, a class, A:B for A rather than B, or a hidden unit: LAYER[3].",
         ),
     ] = "predicted",
     target: TargetColumn = None,
@@ -65,23 +65,27 @@ def explain(
     pellucid explain breast-cancer --rows 0,5
     pellucid explain digits --model digits.keras --method Occlusion
     pellucid explain breast-cancer -o tolerance=0.001 --of malignant
+    pellucid explain digits --method GradCam
+    pellucid explain breast-cancer --method Conductance -o layer=dense --of malignant
     pellucid explain patients.csv --target outcome --model mine.keras --out why
 
     The model's own scale is explained: log-odds where it ends in a softmax or sigmoid. "Nothing" is the mean training
-    row of a table and zero elsewhere; -o baseline=0 says otherwise. An explanation says what the model responds to;
-    `pellucid audit` also verifies that it can be believed.
+    row of a table and zero elsewhere (-o baseline=0 says otherwise), a background 100 training rows. An explanation
+    says what the model responds to; `pellucid audit` also verifies that it can be believed.
     """
     from pellucid.cli import asking, environment, sources
     from pellucid.explain.base import explain as verb
-    from pellucid.report.gather import baseline
+    from pellucid.report.gather import references
 
     environment.prepare()
-    asking.method(method, option or [])  # a wrong option is told before anything is loaded or trained
+    asking.method(
+        method, option or [], {"background": 0.0}
+    )  # a wrong option is told before anything is loaded or trained
     asked = sources.Asked(source, target, delimiter, header, test, types=tuple(types or ()), seed=seed)
     splits = asked.load()
     picked = asking.rows(rows, len(splits.test))
     about = asking.output(of, splits.test.class_names)
-    chosen = asking.method(method, option or [], baseline(splits.train))
+    chosen = asking.method(method, option or [], references(splits.train))
     used, told = sources.model_for(splits, model, seed=seed, trust=trust_model)
     found = verb(used, splits.test.take(picked), chosen, about, seed=seed)
     if out is not None:

@@ -32,7 +32,7 @@ def attribution(explanation: Any, index: int = 0, *, top: int = 10, width: float
     if not -len(explanation) <= index < len(explanation):
         raise InvalidInput(f"index: the explanation has {len(explanation)} examples, there is no number {index}")
     target = _target(explanation, index)
-    if explanation.kind == "image" and getattr(explanation.values, "ndim", 0) == 4:
+    if explanation.kind == "image" and getattr(explanation.values, "ndim", 0) in (3, 4):
         return _image(explanation, index, target, width)
     names, parts = by_column(explanation)
     return _bars(names, parts[index], _shown(explanation, names, index), target, (top, width))
@@ -41,6 +41,8 @@ def attribution(explanation: Any, index: int = 0, *, top: int = 10, width: float
 def _target(explanation: Any, index: int) -> str:
     number = int(explanation.classes[index])
     names = explanation.class_names
+    if explanation.unit is not None:
+        return f"unit {explanation.unit.index} of {explanation.unit.layer}"
     if number < 0:
         return "the output"
     return f"“{names[number]}”" if names is not None and number < len(names) else f"class {number}"
@@ -49,6 +51,8 @@ def _target(explanation: Any, index: int) -> str:
 def _shown(explanation: Any, names: list[str], index: int) -> list[str]:
     """What each input was in this example, as text; encoded columns show the one that was set."""
     inputs = explanation.inputs
+    if explanation.hidden:
+        return [""] * len(names)
     flat = (
         np.concatenate([v[index].ravel() for v in inputs.values()])
         if isinstance(inputs, dict)
@@ -130,7 +134,8 @@ def _bar(row: tuple[str, str, float], y: float, scale: Scale, left: float) -> li
 
 
 def _image(explanation: Any, index: int, target: str, width: float) -> Picture:
-    image, values = np.asarray(explanation.inputs[index]), np.asarray(explanation.values[index]).sum(-1)
+    image, values = np.asarray(explanation.inputs[index]), np.asarray(explanation.values[index])
+    values = values if values.ndim == 2 else values.sum(-1)
     side = (width - 24) / 2
     height = side * values.shape[0] / values.shape[1]
     bound = bound_of(values)

@@ -109,10 +109,11 @@ def by_column(explanation: Any) -> tuple[list[str], Array]:
     if isinstance(values, dict):
         names = [f"{key}[{i}]" for key, v in values.items() for i in range(int(np.prod(v.shape[1:])))]
         return names, np.concatenate([v.reshape(len(v), -1) for v in values.values()], axis=1)
-    if explanation.kind == "image" and values.ndim == 4:
-        return [], values.sum(-1)
+    if explanation.kind == "image" and values.ndim in (3, 4):
+        return [], values if values.ndim == 3 else values.sum(-1)
     flat = values.reshape(len(values), -1)
-    names = list(explanation.feature_names or [f"input {i}" for i in range(flat.shape[1])])
+    of_inputs = explanation.feature_names or [f"input {i}" for i in range(flat.shape[1])]
+    names = [f"{explanation.layer} [{i}]" for i in range(flat.shape[1])] if explanation.hidden else list(of_inputs)
     if len(names) != flat.shape[1]:
         names = [f"{names[i % len(names)]} [{i // len(names)}]" for i in range(flat.shape[1])]
     columns = explanation.columns

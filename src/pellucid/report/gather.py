@@ -176,6 +176,12 @@ def baseline(train: Dataset) -> Any:
     return x.mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
+def references(train: Dataset) -> dict[str, Any]:
+    """What training data has to give to a method: its `baseline`, and a `background` of at most 100 rows."""
+    rows = stream(0, "background").permutation(len(train))[:100]
+    return {"baseline": baseline(train), "background": train.take(np.sort(rows)).x}
+
+
 def part(explanation: Explanation, index: Any) -> Explanation:
     """Some of the examples of an explanation."""
     count, changes = len(explanation), {}
