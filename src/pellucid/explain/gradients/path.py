@@ -82,9 +82,9 @@ class IntegratedGradients(Method):
         q = question.opened(self.layer)
         q.require_gradient(type(self).__name__)
         if isinstance(self.baseline, Background):
-            found = averaged(q, self.baseline.prepared(q.model), self._from)
+            found = averaged(q, self.baseline.prepared(question.model), self._from)
             return replace(found, converged=np.asarray(found.error) <= self.tolerance)
-        return self._from(q, resolve_baseline(self.baseline, q.model, q.inputs))
+        return self._from(q, resolve_baseline(self.baseline, question.model, question.inputs))
 
     def _from(self, question: Question, baseline: tuple[Array, ...]) -> Attribution:
         """The answer with one baseline an example."""
