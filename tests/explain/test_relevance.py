@@ -419,12 +419,6 @@ class Odd(layers.Layer):
 @pytest.mark.parametrize(
     ("net", "rules", "error", "told"),
     [
-        (
-            [layers.LSTM(4, name="memory"), layers.Dense(2)],
-            pl.Epsilon(),
-            UnsupportedLayer,
-            "'memory' (LSTM); what works",
-        ),
         ([layers.Flatten(), Odd(name="odd"), layers.Dense(2)], pl.Epsilon(), UnsupportedLayer, "'odd' (Odd)"),
         (
             [layers.Flatten(), layers.Dense(4), layers.Dense(2)],
@@ -434,7 +428,7 @@ class Odd(layers.Layer):
         ),
         ([layers.Flatten(), layers.Dense(4)], pl.Composite(named={"dens": pl.Flat()}), UnknownName, "dens"),
     ],
-    ids=["recurrent", "unknown", "flat_inside", "name"],
+    ids=["unknown", "flat_inside", "name"],
 )
 def test_what_has_no_sound_rule_is_refused(net, rules, error, told):
     model = keras.Sequential([keras.Input((3, 2)), *[type(layer).from_config(layer.get_config()) for layer in net]])

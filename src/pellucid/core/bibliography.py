@@ -159,6 +159,23 @@ PAPERS = {
             arxiv="2106.04923",
         ),
         Paper(
+            "arras2017",
+            "Arras, Leila and Montavon, Grégoire and Müller, Klaus-Robert and Samek, Wojciech",
+            2017,
+            "Explaining Recurrent Neural Network Predictions in Sentiment Analysis",
+            "WASSA 2017",
+            arxiv="1706.07206",
+        ),
+        Paper(
+            "arras2019",
+            "Arras, Leila and Arjona-Medina, José and Widrich, Michael and Montavon, Grégoire and Gillhofer, Michael and Müller, Klaus-Robert and Hochreiter, Sepp and Samek, Wojciech",
+            2019,
+            "Explaining and Interpreting LSTMs",
+            "Explainable AI, LNCS 11700, 211-238",
+            doi="10.1007/978-3-030-28954-6_11",
+            arxiv="1909.12114",
+        ),
+        Paper(
             "bach2015",
             "Bach, Sebastian and Binder, Alexander and Montavon, Grégoire and Klauschen, Frederick and Müller, Klaus-Robert and Samek, Wojciech",
             2015,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pellucid.core import layers, options
-from pellucid.core.masks import resolve_baseline
+from pellucid.core.baselines import resolve_baseline
 from pellucid.core.model import Model
 from pellucid.core.target import Resolved
 from pellucid.explain.base import Attribution, Method, Question
@@ -43,8 +43,8 @@ class DeepLift(Method):
     Raises:
         InvalidOption: A rule that does not exist.
         UnknownName: There is no layer of that name.
-        UnsupportedLayer: A layer that mixes its inputs in a way for which no multiplier is defined, such as a layer
-            normalization or a recurrent layer; the message names it, and the methods that do work.
+        UnsupportedLayer: A layer that mixes its inputs in a way for which no multiplier is defined; the message names it,
+            and the methods that do work.
 
     Example:
         >>> import keras, numpy as np, pellucid as pl
@@ -58,10 +58,10 @@ class DeepLift(Method):
         arXiv:1705.07874.
 
     Limits:
-        Two networks that compute the same function can get different values. The answer depends on the baseline.
-        Operations written in a model's own `call` get their gradient in place of a multiplier: look at `gap`, which says
-        what is missing from the sum. "reveal_cancel" holds for activations right after a linear layer (with its batch
-        normalization); others get "rescale".
+        Two networks that compute the same function can get different values. The answer depends on the baseline, which is
+        masked where its example is. Operations written in a model's own `call` get their gradient in place of a multiplier:
+        look at `gap`, which says what is missing from the sum. "reveal_cancel" holds for activations right after a linear
+        layer (with its batch normalization); others get "rescale".
     """
 
     rule: str = "rescale"
@@ -92,9 +92,10 @@ def _step(model: Model, target: Resolved, rule: str, example: Any) -> Callable[.
     plan = differences_plan(model, example)
 
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
-        both = [ops.concatenate([a, b], axis=0) for a, b in zip(arrays[:size], arrays[size : 2 * size], strict=True)]
+        inputs, starts = arrays[:size], arrays[size : 2 * size]
         selector = ops.concatenate([arrays[-1], arrays[-1]], axis=0)
-        at = model.embed(both)
+        at = model.embed([ops.concatenate([a, b], axis=0) for a, b in zip(inputs, starts, strict=True)])
+        both = [ops.concatenate([a, a], axis=0) for a in inputs]  # tokens say what is padding, of a baseline too
 
         def total(*tensors: Tensor) -> tuple[Tensor, Tensor]:
             now = Differences(reveals=rule == "reveal_cancel")

@@ -10,15 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pellucid import _backend
 from pellucid.core import layers
 from pellucid.errors import UnsupportedLayer
-from pellucid.explain.propagation.linear import Part, folded, linear_part
+from pellucid.explain.propagation.linear import Part, folded, linear_part, same
+from pellucid.explain.propagation.recurrent import Run, in_loop, in_step, stepwise
 from pellucid.explain.propagation.treatments import (
     OPERATIONS,
     TREATMENTS,
     UNTREATED,
     by_folding,
     by_rule,
+    by_signals,
+    by_steps,
     entry_by_entry,
     varying,
 )
@@ -201,6 +205,67 @@ def pairwise(layer: Any, original: layers.Call, now: Differences) -> layers.Call
     return call
 
 
+@dataclass
+class Gates:
+    """The arithmetic of differences inside recurrent cells: gates count as much as signals do."""
+
+    now: Differences
+
+    def linear(self, run: Run, given: Tensor) -> Tensor:
+        """See `recurrent.Arithmetic.linear`."""
+        return run(given, same, same)
+
+    def activated(self, z: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """See `recurrent.Arithmetic.activated`."""
+        return rescaled(z, function, self.now)
+
+    gate = activated
+
+    def gated(self, gate: Tensor, signal: Tensor) -> Tensor:
+        """See `recurrent.Arithmetic.gated`."""
+        return shared(lambda a, b: a * b, gate, signal)
+
+
+def in_steps(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
+    """A recurrent cell: products of gates and signals are shared out between them."""
+    return in_step(layer, Gates(now))
+
+
+def stepping(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
+    """A recurrent layer: step by step, through its cell; a baseline is masked where its example is."""
+    if _backend.is_torch_module(layer):
+        return in_loop(layer, Gates(now))
+
+    def call(*inputs: Any, **options: Any) -> Any:
+        if options.get("mask") is not None:
+            options["mask"] = _of_examples(options["mask"])
+        with stepwise(layer):
+            return original(*inputs, **options)
+
+    return call
+
+
+def masked(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
+    """A layer that masks what holds a certain value: a baseline is masked where its example is."""
+    from keras import ops
+    from keras.src.backend import get_keras_mask, set_keras_mask
+
+    def call(both: Tensor) -> Tensor:
+        mask = get_keras_mask(original(_of_examples(both)))
+        out = both * ops.cast(ops.expand_dims(mask, -1), both.dtype)
+        set_keras_mask(out, mask)
+        return out
+
+    return call
+
+
+def _of_examples(both: Tensor) -> Tensor:
+    """What holds of the examples, for their baselines as well."""
+    from keras import ops
+
+    return ops.concatenate([halves(both)[0]] * 2, axis=0)
+
+
 _MAXIMA = tuple(kind for kind in UNTREATED if "Max" in kind and kind != "Maximum")
 
 DIFFERENCES: dict[Treatment | None, tuple[str, ...]] = {
@@ -209,7 +274,10 @@ DIFFERENCES: dict[Treatment | None, tuple[str, ...]] = {
     activation: TREATMENTS[entry_by_entry],
     chosen: _MAXIMA,
     multiplied: ("Multiply",),
-    None: tuple(kind for kind in UNTREATED if kind not in {*_MAXIMA, "Softmax", "Maximum", "Minimum"}),
+    in_steps: TREATMENTS[by_signals],
+    stepping: TREATMENTS[by_steps],
+    masked: ("Masking",),
+    None: tuple(kind for kind in UNTREATED if kind not in {*_MAXIMA, "Softmax", "Maximum", "Minimum", "Masking"}),
 }
 """What is done at which kind of layer, of Keras and of torch; None: nothing has to be done."""
 

@@ -16,6 +16,7 @@ from pellucid.errors import UnsupportedLayer
 from pellucid.explain.base import Question
 from pellucid.explain.propagation.composites import Composite
 from pellucid.explain.propagation.differences import DIFFERENCES, OPERATION_DIFFERENCES
+from pellucid.explain.propagation.recurrent import STEPS, cells
 from pellucid.explain.propagation.rules import Epsilon, Rule
 from pellucid.explain.propagation.treatments import (
     OPERATIONS,
@@ -89,6 +90,7 @@ def differences_plan(model: Model, example: Sequence[Array]) -> list[tuple[Any, 
         UnsupportedLayer: A layer for which no multiplier is defined.
     """
     _, calls = run_recorded(model, list(example))
+    _refuse_recurrent(model)
     _refuse_mixing(model)
     _refuse_unknown(model, calls, list(_DIFFERENCES))
     steps = [(layer, _treatment(layer, _DIFFERENCES)) for layer in layers.sublayers(model.native).values()]
@@ -104,11 +106,12 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
     """
     for name in composite.named:
         layers.find(model.native, name)
+    _refuse_recurrent(model)
     _refuse_mixing(model, "softmax")
     _, calls = run_recorded(model, list(example))
     first = _first_readers(calls, example)
     steps = []
-    for name, layer in layers.sublayers(model.native).items():
+    for name, layer in _rules_by_name(model):
         treatment = _treatment(layer)
         if treatment is by_rule and _is_made_up(layer):
             raise UnsupportedLayer(_refusal(f"layer {name!r}, whose kernel is made of several parts"))
@@ -121,6 +124,28 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
     direct_layers = {id(layer) for layer, treatment, rule in steps if treatment is by_rule and rule.direct}
     shapes = [tuple(np.shape(c.inputs[0])[1:]) for c in calls if id(c.layer) in direct_layers]
     return Plan(tuple(steps), tuple(shapes))
+
+
+def _rules_by_name(model: Model) -> list[tuple[str, Any]]:
+    """Every layer by the name that a composite gives its rule by: a recurrent cell has its layer's."""
+    inside = layers.sublayers(model.native)
+    owners = {id(cell): name for name, layer in inside.items() for cell in cells(layer)}
+    return [(owners.get(id(layer), name), layer) for name, layer in inside.items()]
+
+
+def _refuse_recurrent(model: Model) -> None:
+    """Raise for a recurrent layer that is more than its cell, step by step, or whose cell is unknown."""
+    for name, layer in layers.sublayers(model.native).items():
+        told = f"layer {name!r} ({type(layer).__name__}), "
+        if getattr(layer, "stateful", False):
+            raise UnsupportedLayer(_refusal(told + "which keeps its state from one call to the next"))
+        if type(layer).__name__ == "Bidirectional" and layer.merge_mode == "mul":
+            raise UnsupportedLayer(_refusal(told + "which multiplies its two directions"))
+        if getattr(layer, "proj_size", 0):
+            raise UnsupportedLayer(_refusal(told + "which projects its state"))
+        unknown = [c for c in cells(layer) if not any(kind in STEPS for kind in kinds(c))]
+        if unknown:
+            raise UnsupportedLayer(_refusal(told + f"whose cell is a {type(unknown[0]).__name__}"))
 
 
 def _is_made_up(layer: Any) -> bool:
@@ -145,10 +170,10 @@ def _refuse_mixing(model: Model, *allowed: str) -> None:
     """Raise for an activation inside the model whose outputs depend on several of its inputs each."""
     taken_off = {id(layer) for layer, _ in model.anatomy.softened}
     for name, layer in layers.sublayers(model.native).items():
-        activation = getattr(layer, "activation", None)
-        kind = getattr(activation, "__name__", "")
-        if mixes(activation) and kind not in allowed and id(layer) not in taken_off:
-            raise UnsupportedLayer(_refusal(f"activation of {name!r} ({kind})"))
+        for activation in (getattr(layer, "activation", None), getattr(layer, "recurrent_activation", None)):
+            kind = getattr(activation, "__name__", "")
+            if mixes(activation) and kind not in allowed and id(layer) not in taken_off:
+                raise UnsupportedLayer(_refusal(f"activation of {name!r} ({kind})"))
 
 
 def _refusal(what: str) -> str:
@@ -207,9 +232,12 @@ def _first_readers(calls: Sequence[layers.Called], example: Sequence[Array]) -> 
         return any(np.array_equal(read(a), read(tensor)) for a in inputs)
 
     for call in calls:
+        is_linear = _treatment(call.layer) is by_rule
+        if not is_linear and not any(kind in (*MOVING, "Embedding") for kind in kinds(call.layer)):
+            continue
         clean = all(is_own(given) for given in flattened(list(call.inputs)) if given is not None)
-        if _treatment(call.layer) is by_rule:
+        if is_linear:
             first[id(call.layer)] = clean and first.get(id(call.layer), True)
-        elif clean and any(kind in (*MOVING, "Embedding") for kind in kinds(call.layer)):
+        elif clean:
             own.update(id(out) for out in flattened(call.output))
     return {layer for layer, clean in first.items() if clean}

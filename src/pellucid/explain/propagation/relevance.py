@@ -54,7 +54,9 @@ class LayerRelevance(Method):
         doi:10.1016/j.patcog.2016.11.008; Montavon, Binder, Lapuschkin, Samek and Müller 2019, "Layer-wise relevance
         propagation: an overview", doi:10.1007/978-3-030-28954-6_10; Andéol et al. 2021, arXiv:2106.04923; Lapuschkin et
         al. 2019, doi:10.1038/s41467-019-08987-4. Attention: Achtibat et al. 2024, "AttnLRP", arXiv:2402.05602;
-        normalization: Ali et al. 2022, "XAI for transformers", arXiv:2202.07304.
+        normalization: Ali et al. 2022, "XAI for transformers", arXiv:2202.07304. Recurrent cells, whose signals take all the
+        relevance and whose gates none: Arras, Montavon, Müller and Samek 2017, arXiv:1706.07206; Arras et al. 2019,
+        "Explaining and interpreting LSTMs", doi:10.1007/978-3-030-28954-6_11.
 
     Limits:
         The answer depends on the rules, for which there is experience but no proof. Rules that count only positive

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from pellucid import _backend
 from pellucid.core import layers
 from pellucid.explain.propagation.linear import Part, batch_part, folded, linear_part, parts_of_normalization
+from pellucid.explain.propagation.recurrent import STEPS, Run, in_loop, in_step, stepwise
 from pellucid.explain.propagation.rules import Rule
 from pellucid.shapes import Tensor
 
@@ -181,6 +183,49 @@ def _attended(
     return halved(lambda w, v: ops.einsum(layer._combine_equation, w, v), weights, value), weights
 
 
+@dataclass
+class Signals:
+    """The arithmetic of relevance inside recurrent cells: signals take all of it, gates none."""
+
+    rule: Rule
+    now: Pass
+
+    def linear(self, run: Run, given: Tensor) -> Tensor:
+        """See `recurrent.Arithmetic.linear`."""
+        return carried(self.rule, given, Part(None, run), self.now)
+
+    def activated(self, z: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """See `recurrent.Arithmetic.activated`."""
+        return function(z) if mixes(function) else followed(z, function(z))
+
+    def gate(self, z: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """See `recurrent.Arithmetic.gate`."""
+        from keras import ops
+
+        return ops.stop_gradient(function(z))
+
+    def gated(self, gate: Tensor, signal: Tensor) -> Tensor:
+        """See `recurrent.Arithmetic.gated`."""
+        return gate * signal
+
+
+def by_signals(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
+    """A recurrent cell: relevance follows the signals and passes the gates by."""
+    return in_step(layer, Signals(rule, now))
+
+
+def by_steps(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
+    """A recurrent layer: step by step, through its cell."""
+    if _backend.is_torch_module(layer):
+        return in_loop(layer, Signals(rule, now))
+
+    def call(*inputs: Any, **options: Any) -> Any:
+        with stepwise(layer):
+            return original(*inputs, **options)
+
+    return call
+
+
 def halved(product: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor:
     """A product of two tensors that sends half of the relevance to each."""
     from keras import ops
@@ -204,6 +249,8 @@ TREATMENTS: dict[Treatment, tuple[str, ...]] = {
     ),
     by_halves: ("Multiply", "Dot"),
     by_attention: ("MultiHeadAttention",),
+    by_signals: tuple(STEPS),
+    by_steps: ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"),
 }  # fmt: skip
 """What is done at which kind of layer, of Keras and then of torch."""
 
@@ -224,7 +271,7 @@ UNTREATED = (
 MIXING = ("softmax", "log_softmax", "glu", "sparsemax")
 """Activations that are no function of one entry alone."""
 
-REFUSED = ("RNN", "RNNBase", "RNNCellBase", "MultiheadAttention", "GroupQueryAttention")
+REFUSED = ("RNNCellBase", "MultiheadAttention", "GroupQueryAttention")
 """Kinds of layers with parts that would be treated, but whose own work with them would not."""
 
 OPERATIONS: dict[Treatment | None, tuple[str, ...]] = {
