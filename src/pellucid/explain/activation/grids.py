@@ -148,14 +148,18 @@ def parted(shape: Shape, first: bool) -> tuple[Shape, int]:
     return (shape[1:], shape[0]) if first else (shape[:-1], shape[-1])
 
 
-def first_in_layer(model: Model, calls: Sequence[Call], name: str, shape: Shape) -> bool:
+def first_in_layer(model: Model, calls: Sequence[Call], name: str, shape: Shape, *, images: bool) -> bool:
     """Whether channels come first in what a layer puts out: by its kind, or by the layers that take or give that shape.
+
+    One axis beside the channels holds tokens, channels last, where all inputs are `images`.
 
     Raises:
         InvalidInput: Nothing tells, or layers contradict each other.
     """
     own = _channels_first(layers.find(model.native, name))
     told = {c.first for c in calls if c.first is not None and shape in (c.given, c.put)} if own is None else {own}
+    if not told and images and len(shape) == 2:
+        return False
     if len(told) == 1:
         return told.pop()
     return _by_custom(model, shape, f"layer: {name!r} puts out", "name a convolution or a dense layer", open=not told)

@@ -26,6 +26,7 @@ from pellucid.explain.activation.grids import (
     token_grid,
 )
 from pellucid.explain.base import Question
+from pellucid.explain.gradients.engine import at_input
 from pellucid.shapes import Array, Tensor
 
 INSTEAD = "methods that need no grid: IntegratedGradients, GradientInput, Occlusion"
@@ -90,9 +91,8 @@ def opened(question: Question, layer: str | None, method: str, *, by_gradient: b
     placed = [_placed(at, name, calls, i, laid) for i in enumerate(shapes)]
     grids, canvases = tuple(g for g, _ in placed), tuple(c for _, c in placed)
     notes = [f"layer {name!r} was read: the last convolution on the way to the score"] if layer is None else []
-    notes += dict.fromkeys(
-        _told_tokens(name, s[1], g) for s, g in zip(shapes, grids, strict=True) if len(g.shape) == len(s)
-    )
+    tokens = [(s[1], g) for s, g in zip(shapes, grids, strict=True) if len(g.shape) > len(s) - 2]
+    notes += dict.fromkeys(_told_tokens(name, count, grid) for count, grid in tokens)
     return Opened(at, name, grids, canvases, (*notes, *_told_inputs(q, canvases)))
 
 
@@ -127,15 +127,20 @@ def _last_convolution(question: Question, calls: Sequence[Call], method: str) ->
         others = list(dict.fromkeys(c.name for c in spread))[-3:]
         offer = f"name a layer with positions ({', '.join(map(repr, others))}), or use " if others else "use "
         raise NotApplicable(f"{method}: {model.name} has {has}; {offer}{INSTEAD}")
-    for name in dict.fromkeys(reversed(found)):
-        try:
-            question.opened(name).require_gradient(method)
-        except NotDifferentiable:
-            break
-        except InvalidInput:
-            continue
-        return name
-    return found[-1]
+    try:
+        return next((n for n in dict.fromkeys(reversed(found)) if _on_the_way(question, n, method)), found[-1])
+    except NotDifferentiable:
+        return found[-1]
+
+
+def _on_the_way(question: Question, name: str, method: str) -> bool:
+    """Whether a gradient gets from the score to a layer; where there are several heads, one that is not zero."""
+    at = question.opened(name)
+    try:
+        at.require_gradient(method)
+    except InvalidInput:
+        return False
+    return question.model.anatomy.heads == 1 or any(s.any() for s in at_input(at.take(slice(0, 8)), "slope"))
 
 
 def _positions(call: Call, put: Shape, is_torch: bool) -> int:
@@ -152,7 +157,7 @@ def _placed(
             f"layer: {name!r} puts out {(count, *own)} for one example, no positions with channels, examples first; name a "
             "layer with a grid, such as a convolution"
         )
-    first = first_in_layer(at.model, calls, name, tuple(own))
+    first = first_in_layer(at.model, calls, name, tuple(own), images=all(a.ndim == 4 for a in at.inputs))
     shape, width = parted(tuple(own), first)
     grid, rank = Grid(1 if first else len(own), width, 0, shape), len(shape)
     fitting = [i for i, a in enumerate(at.inputs) if _fits(a, rank)]
