@@ -46,6 +46,22 @@ def test_compile_follows_later_changes_of_the_weights(logistic):
     assert np.abs(before - 2).max() > 0.1
 
 
+def test_a_directional_derivative_is_the_closed_form():
+    draw = np.random.default_rng(1)
+    x, y, a, b = (draw.normal(size=(2, 3)).astype(np.float32) for _ in range(4))
+
+    def step(x, y, a, b):
+        def function(x, y):
+            return [ops.tanh(x) * y, ops.sum(ops.square(x), axis=1), ops.ones_like(y)]
+
+        return tuple(backend.jacobian_vector(function, [x, y], [a, b]))
+
+    product, squares, nothing = backend.compile(step, [])(x, y, a, b)
+    np.testing.assert_allclose(product, (1 - np.tanh(x) ** 2) * a * y + np.tanh(x) * b, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(squares, 2 * (x * a).sum(1), rtol=1e-5)
+    np.testing.assert_array_equal(nothing, 0)
+
+
 def test_compile_takes_any_batch_and_gives_tuples(logistic):
     net, x, _ = logistic
     step = backend.compile(lambda t: (net(t, training=False), t * 2), net.variables)

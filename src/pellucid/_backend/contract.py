@@ -43,6 +43,15 @@ class Backend(Protocol):
         """`(y, v^T J)` of `y = function(*inputs)`, for a cotangent `v` of the shape of `y`."""
         ...
 
+    def jacobian_vector(
+        self, function: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor], direction: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """`J v` for each output of `function(*inputs)`, for a direction `v` of the shapes of the inputs.
+
+        For use inside a function that is compiled; nothing is differentiated through it.
+        """
+        ...
+
     def reaches(self, function: Callable[..., Sequence[Tensor]], inputs: Sequence[Array]) -> list[list[bool]]:
         """Whether a gradient finds a way from each output of `function(*inputs)` (rows) to each input (columns).
 

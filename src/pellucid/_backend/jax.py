@@ -54,6 +54,13 @@ def vector_jacobian(
     return value, list(pull_back(cotangent))
 
 
+def jacobian_vector(
+    function: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor], direction: Sequence[Tensor]
+) -> list[Tensor]:
+    """See `contract.Backend.jacobian_vector`."""
+    return list(jax.jvp(lambda *given: list(function(*given)), tuple(inputs), tuple(direction))[1])
+
+
 def reaches(function: Callable[..., Sequence[Tensor]], inputs: Sequence[Array]) -> list[list[bool]]:
     """See `contract.Backend.reaches`; an output's tangent that is no function of an input's has no way to it."""
     points = [jnp.asarray(a) for a in inputs]

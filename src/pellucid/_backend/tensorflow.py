@@ -63,6 +63,21 @@ def vector_jacobian(
     return value, tape.gradient(value, list(inputs), cotangent, unconnected_gradients=ZERO)
 
 
+def jacobian_vector(
+    function: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor], direction: Sequence[Tensor]
+) -> list[Tensor]:
+    """See `contract.Backend.jacobian_vector`; the derivative of (v^T J . direction) by v, which every operation has."""
+    with tf.GradientTape(watch_accessed_variables=False) as outer:
+        with tf.GradientTape(watch_accessed_variables=False) as inner:
+            inner.watch(inputs)
+            outputs = list(function(*inputs))
+        cotangents = [tf.zeros_like(o) for o in outputs]
+        outer.watch(cotangents)
+        grads: Any = inner.gradient(outputs, list(inputs), cotangents, unconnected_gradients=ZERO)
+        along = tf.add_n([tf.reduce_sum(g * d) for g, d in zip(grads, direction, strict=True)])
+    return outer.gradient(along, cotangents, unconnected_gradients=ZERO)
+
+
 def reaches(function: Callable[..., Sequence[Tensor]], inputs: Sequence[Array]) -> list[list[bool]]:
     """See `contract.Backend.reaches`."""
     tensors = _tensors(inputs)

@@ -69,6 +69,25 @@ def vector_jacobian(
     return gradient(along, inputs)
 
 
+def jacobian_vector(
+    function: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor], direction: Sequence[Tensor]
+) -> list[Tensor]:
+    """See `contract.Backend.jacobian_vector`; the derivative of (v^T J . direction) by v.
+
+    The fused attention kernels cannot be differentiated twice; the plain one can.
+    """
+    options: dict[str, Any] = {"allow_unused": True, "materialize_grads": True}
+    with torch.enable_grad(), torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        leaves = [i.detach().requires_grad_() for i in inputs]
+        outputs = [o if o.requires_grad else o + 0 * leaves[0].sum() for o in function(*leaves)]
+        cotangents = [torch.zeros_like(o).requires_grad_() for o in outputs]
+        grads = torch.autograd.grad(outputs, leaves, cotangents, create_graph=True, **options)
+        along = torch.stack([(g * d.detach()).sum() for g, d in zip(grads, direction, strict=True)]).sum()
+        if not along.requires_grad:
+            return [torch.zeros_like(o) for o in outputs]
+        return [g.detach() for g in torch.autograd.grad(along, cotangents, **options)]
+
+
 def reaches(function: Callable[..., Sequence[Tensor]], inputs: Sequence[Array]) -> list[list[bool]]:
     """See `contract.Backend.reaches`."""
     with torch.enable_grad():
