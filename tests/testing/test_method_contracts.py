@@ -16,6 +16,7 @@ CASES = {
     **dict.fromkeys(MAPS, (IMAGE, {})),
     "LayerActivation": (IMAGE, {"layer": "hidden"}),
     "DeepShap": (TABLE, {"background": np.random.default_rng(5).normal(size=(4, 5))}),
+    "BlurIntegratedGradients": (IMAGE, {}),
     "Xrai": (IMAGE, {"scales": (100.0,)}),
 }
 """What a method is tried on and with which arguments, by name: (IMAGE, {"layer": "hidden"}). Others: TABLE, without any."""

@@ -18,7 +18,7 @@ from pellucid.explain.gradients.engine import by_input
 from pellucid.explain.propagation import differences
 from pellucid.explain.propagation.differences import Differences
 from pellucid.explain.propagation.plan import differences_plan, layered
-from pellucid.shapes import Tensor
+from pellucid.shapes import Array, Tensor
 
 RULES = ("rescale", "reveal_cancel")
 
@@ -74,15 +74,19 @@ class DeepLift(Method):
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
         q = layered(question, type(self).__name__, self.layer)
-        baseline = resolve_baseline(self.baseline, q.model, q.inputs)
-        key = ("deeplift", self.rule, q.target.function)
-        step = q.model.compiled(key, lambda: _step(q.model, q.target, self.rule, [a[:1] for a in q.inputs]))
-        *values, start = q.model.in_chunks(key, step, (*q.inputs, *baseline, q.target.selector), 2)
-        count = len(q)
-        return Attribution(
-            tuple(values), evaluations=np.full(count, 2), converged=np.ones(count, bool), baseline=baseline,
-            baseline_output=start, complete=True, layer=self.layer, hidden=self.layer is not None,
-        )  # fmt: skip
+        return compared(q, resolve_baseline(self.baseline, q.model, q.inputs), self.rule, self.layer)
+
+
+def compared(question: Question, baseline: tuple[Array, ...], rule: str, layer: str | None) -> Attribution:
+    """The answer to a question of a model with layers, with one baseline an example."""
+    q, count = question, len(question)
+    key = ("deeplift", rule, q.target.function)
+    step = q.model.compiled(key, lambda: _step(q.model, q.target, rule, [a[:1] for a in q.inputs]))
+    *values, start = q.model.in_chunks(key, step, (*q.inputs, *baseline, q.target.selector), 2)
+    return Attribution(
+        tuple(values), evaluations=np.full(count, 2), converged=np.ones(count, bool), baseline=baseline,
+        baseline_output=start, complete=True, layer=layer, hidden=layer is not None,
+    )  # fmt: skip
 
 
 def _step(model: Model, target: Resolved, rule: str, example: Any) -> Callable[..., Any]:
