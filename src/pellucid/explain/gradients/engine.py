@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from pellucid.core.model import Model
 from pellucid.core.target import Resolved
 from pellucid.explain.base import Question
@@ -53,31 +55,60 @@ def _input_step(model: Model, target: Resolved, fold: str) -> Callable[..., Any]
     return step
 
 
+@dataclass(frozen=True)
+class Path:
+    """A way from where gradients are taken at a baseline to where they are at the input: the straight one."""
+
+    def described(self, positions: Floats) -> tuple[Array, ...]:
+        """What a compiled step has to know of positions (P,) on the way, from 0 to 1, besides these."""
+        del positions
+        return ()
+
+    def along(
+        self, starts: Sequence[Tensor], ends: Sequence[Tensor], positions: Tensor, known: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Where the path is, all examples at the first position, then all at the second, ... (P * E, ...), and its
+        derivative by the position (P, E, ...), or (E, ...) where it is the same everywhere."""
+        del known
+        ways = [e - s for e, s in zip(ends, starts, strict=True)]
+        return [on_way(s, w, positions) for s, w in zip(starts, ways, strict=True)], ways
+
+    def place(self, starts: Sequence[Array], ends: Sequence[Array], position: float) -> list[Array]:
+        """Where the path is at one position, as arrays (E, ...)."""
+        return [s + position * (e - s) for s, e in zip(starts, ends, strict=True)]
+
+
+STRAIGHT = Path()
+
+
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Points b + a (x - b) of straight paths.
+    """Points of paths.
 
     Attributes:
-        positions: The points a (P,).
+        positions: Where they are on their path, from 0 to 1 (P,).
         weights: Their weights in each of L sums (P, L).
         spread: For each pair of neighbouring points, the weight (P - 1,) of the squared change between them.
+        path: The way that the paths take.
     """
 
     positions: Floats
     weights: Floats
     spread: Floats
+    path: Path = STRAIGHT
 
 
 def along_path(question: Question, baselines: Sequence[Array], points: Points) -> tuple[tuple[Floats, ...], Floats]:
-    """Weighted sums of (x - b) * gradient over points of the paths from the baselines (of the inputs' shapes).
+    """Weighted sums of gradient * way over points of the paths from the baselines (of the inputs' shapes).
 
     Returns:
         Sums (B, L, ...), one an input; and (B,) the weighted sum of squared changes, over all inputs.
     """
     q = question
-    key = ("path", q.shift is not None, q.target.function)
-    compiled = q.model.compiled(key, lambda: _path_step(q.model, q.target))
-    step = lambda *examples: compiled(*examples, points.positions, points.weights, points.spread)  # noqa: E731
+    key = ("path", points.path, q.shift is not None, q.target.function)
+    compiled = q.model.compiled(key, lambda: _path_step(q.model, q.target, points.path))
+    shared = (points.positions, points.weights, points.spread, *points.path.described(points.positions))
+    step = lambda *examples: compiled(*examples, *shared)  # noqa: E731
     examples = (*q.inputs, *baselines, q.target.selector, *(q.shift or ()))
     *sums, changes = q.model.in_chunks(key, step, examples, len(points.positions))
     return tuple(sums), changes
@@ -99,21 +130,21 @@ def start_scores(question: Question, baselines: Sequence[Array]) -> Floats:
     return q.model.in_chunks(key, step, (*q.inputs, *baselines, q.target.selector))
 
 
-def _path_step(model: Model, target: Resolved) -> Callable[..., Any]:
+def _path_step(model: Model, target: Resolved, path: Path) -> Callable[..., Any]:
     from keras import ops
 
-    size = len(model.names or "x")
+    size, extra = len(model.names or "x"), len(path.described(np.zeros(1, np.float32)))
 
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
         inputs, starts = arrays[:size], model.embed(arrays[size : 2 * size])
         selector, rest = arrays[2 * size], arrays[2 * size + 1 :]
+        rest, known = rest[: len(rest) - extra], rest[len(rest) - extra :]
         *shift, points, weights, spread = rest
-        count = ops.shape(points)[0]
-        ways = [e - s for e, s in zip(model.embed(inputs, shift), starts, strict=True)]
-        at = [on_way(s, w, points) for s, w in zip(starts, ways, strict=True)]
+        count, ends = ops.shape(points)[0], model.embed(inputs, shift)
+        at, ways = path.along(starts, ends, points, known)
         rows, moved = ([at_each_point(t, count) for t in tensors] for tensors in ((*inputs, selector), shift))
         grads = gradients(model, target, at, rows, moved)
-        shares = [ops.reshape(g, (count, *ops.shape(w))) * w for g, w in zip(grads, ways, strict=True)]
+        shares = [ops.reshape(g, (count, *ops.shape(e))) * w for g, e, w in zip(grads, ends, ways, strict=True)]
         maps = by_input(model, shares, "product")
         return (*(_weighted(m, weights) for m in maps), sum(_changes(m, spread) for m in maps))
 

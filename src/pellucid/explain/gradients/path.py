@@ -15,7 +15,7 @@ from pellucid.core.baselines import Background, resolve_baseline
 from pellucid.core.progress import Progress
 from pellucid.explain.background import averaged
 from pellucid.explain.base import RESOLUTION, Attribution, Method, Question, completeness_gap, map_norm, relative
-from pellucid.explain.gradients.engine import Points, along_path, start_scores
+from pellucid.explain.gradients.engine import STRAIGHT, Path, Points, along_path, start_scores
 from pellucid.shapes import Array, Floats
 
 FIRST, GROUP = 8, 16
@@ -81,19 +81,39 @@ class IntegratedGradients(Method):
         """See `Method.attribute`."""
         q = question.opened(self.layer)
         q.require_gradient(type(self).__name__)
+        rule = Quadrature(type(self).__name__, self.tolerance, self.max_evaluations)
         if isinstance(self.baseline, Background):
-            found = averaged(q, self.baseline.prepared(question.model), self._from)
-            return replace(found, converged=np.asarray(found.error) <= self.tolerance)
-        return self._from(q, resolve_baseline(self.baseline, question.model, question.inputs))
+            found = averaged(q, self.baseline.prepared(question.model), rule.attribution)
+            found = replace(found, converged=np.asarray(found.error) <= self.tolerance)
+        else:
+            found = rule.attribution(q, resolve_baseline(self.baseline, question.model, question.inputs))
+        return replace(found, layer=self.layer, hidden=self.layer is not None)
 
-    def _from(self, question: Question, baseline: tuple[Array, ...]) -> Attribution:
-        """The answer with one baseline an example."""
-        levels = _levels(self.max_evaluations)
+
+@dataclass(frozen=True)
+class Quadrature:
+    """Integrals of the gradient along paths, by rules of more and more points.
+
+    Attributes:
+        name: Of the method, for the progress bar.
+        tolerance: Relative L2 error of the whole map at which an example is done.
+        most: Gradients an example may cost.
+        path: The way that the paths take.
+    """
+
+    name: str
+    tolerance: float
+    most: int
+    path: Path = STRAIGHT
+
+    def attribution(self, question: Question, baseline: tuple[Array, ...]) -> Attribution:
+        """The integrals from one baseline an example, and how sure they are."""
+        levels = _levels(self.most)
         held = 4 * (len(levels) + 1) * question.model.map_size(question.inputs)
         size, parts = max(1, BLOCK // held), []
         baseline_output = start_scores(question, baseline)
         change = question.output - baseline_output
-        with Progress(type(self).__name__, len(question), question.progress) as bar:
+        with Progress(self.name, len(question), question.progress) as bar:
             for start in range(0, len(question), size):
                 block = slice(start, start + size)
                 parts.append(self._integrate(question.take(block), [b[block] for b in baseline], change[block], levels))
@@ -103,8 +123,7 @@ class IntegratedGradients(Method):
         return Attribution(
             values=tuple(np.concatenate(maps) for maps in zip(*values, strict=True)),
             evaluations=np.concatenate(spent), converged=error <= self.tolerance, error=error,
-            baseline=baseline, baseline_output=baseline_output, complete=True, layer=self.layer,
-            hidden=self.layer is not None,
+            baseline=baseline, baseline_output=baseline_output, complete=True,
         )  # fmt: skip
 
     def _integrate(
@@ -118,7 +137,7 @@ class IntegratedGradients(Method):
         for number, intervals in enumerate(levels):
             asked = question if len(active) == count else question.take(active)
             starts = baseline if len(active) == count else [b[active] for b in baseline]
-            added, jumps = _round(asked, starts, levels, number)
+            added, jumps = self._round(asked, starts, levels, number)
             sums = added if number == 0 else tuple(s + a for s, a in zip(sums, added, strict=True))
             values = values or [np.zeros((count, *s.shape[2:]), np.float32) for s in sums]
             fine, coarse = [s[:, 1] for s in sums], [s[:, 0] for s in sums]
@@ -134,25 +153,24 @@ class IntegratedGradients(Method):
                 break
         return values, error, spent
 
+    def _round(
+        self, question: Question, starts: Sequence[Array], levels: Sequence[int], number: int
+    ) -> tuple[tuple[Floats, ...], Floats]:
+        """Sums over the new points of a level for the level before, this one and those that follow; and the squared jumps.
 
-def _round(
-    question: Question, starts: Sequence[Array], levels: Sequence[int], number: int
-) -> tuple[tuple[Floats, ...], Floats]:
-    """Sums over the new points of a level for the level before, this one and those that follow; and the squared jumps.
-
-    Weights of a point differ from rule to rule, so each gradient is added to the sums of all rules still to come.
-    """
-    total: Any = None
-    jumps: Any = 0.0
-    for part in _parts(tuple(levels), number):
-        sums, squares = along_path(question, starts, part)
-        total = sums if total is None else tuple(t + s for t, s in zip(total, sums, strict=True))
-        jumps = jumps + squares
-    return total, jumps
+        Weights of a point differ from rule to rule, so each gradient is added to the sums of all rules still to come.
+        """
+        total: Any = None
+        jumps: Any = 0.0
+        for part in _parts(tuple(levels), number, self.path):
+            sums, squares = along_path(question, starts, part)
+            total = sums if total is None else tuple(t + s for t, s in zip(total, sums, strict=True))
+            jumps = jumps + squares
+        return total, jumps
 
 
 @lru_cache(maxsize=64)
-def _parts(levels: tuple[int, ...], number: int) -> list[Points]:
+def _parts(levels: tuple[int, ...], number: int, path: Path) -> list[Points]:
     """The new points of a level, with their weights, as many together as are evaluated together."""
     fine = levels[number]
     new = _nodes(fine) if number == 0 else _nodes(fine)[::2]
@@ -163,6 +181,7 @@ def _parts(levels: tuple[int, ...], number: int) -> list[Points]:
             _positions(group).astype(np.float32),
             np.stack([_weights_at(group, intervals) for intervals in ahead], axis=1).astype(np.float32),
             _spread(group, fine).astype(np.float32),
+            path,
         )
         for group in (new[i : i + size] for i in range(0, len(new), size))
     ]
