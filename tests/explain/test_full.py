@@ -46,9 +46,11 @@ def test_biases_of_a_convolution_are_where_it_looks(generator):
     np.testing.assert_allclose(
         e.values, own + np.repeat(np.repeat(cells, 2, 1), 2, 2)[..., None] / 8, rtol=1e-4, atol=1e-5
     )
-    scaled = lambda m: (
-        (abs(m) - abs(m).min((1, 2, 3), keepdims=True)) / (np.ptp(abs(m), (1, 2, 3), keepdims=True) + 1e-6)
-    )  # noqa: E731
+
+    def scaled(m):
+        size = abs(m) - abs(m).min((1, 2, 3), keepdims=True)
+        return size / (size.max((1, 2, 3), keepdims=True) + 1e-6)
+
     weights = np.zeros((6, 3))
     for i, t in enumerate(np.clip((np.arange(6) + 0.5) / 2 - 0.5, 0, 2)):
         weights[i, int(min(t, 1))], weights[i, int(min(t, 1)) + 1] = 1 - (t - int(min(t, 1))), t - int(min(t, 1))

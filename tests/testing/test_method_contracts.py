@@ -17,6 +17,7 @@ CASES = {
     "LayerActivation": (IMAGE, {"layer": "hidden"}),
     "DeepShap": (TABLE, {"background": np.random.default_rng(5).normal(size=(4, 5))}),
     "BlurIntegratedGradients": (IMAGE, {}),
+    "DiscretizedIntegratedGradients": (TOKENS, {}),
     "Xrai": (IMAGE, {"scales": (100.0,)}),
 }
 """What a method is tried on and with which arguments, by name: (IMAGE, {"layer": "hidden"}). Others: TABLE, without any."""

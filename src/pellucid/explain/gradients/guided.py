@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pellucid.core import options
-from pellucid.core.baselines import Background, resolve_baseline
 from pellucid.errors import InvalidOption
-from pellucid.explain.background import averaged
 from pellucid.explain.base import Attribution, Method, Question
-from pellucid.explain.gradients.walks import FIRST, Gather, Rounds, Span, Stop, swept
-from pellucid.shapes import Array, Floats
+from pellucid.explain.gradients.walks import FIRST, Rounds, Span, Stop, swept
+from pellucid.shapes import Floats
 
 CLOSE = 1e-9
 """Share of the whole distance that a step may be off its goal."""
@@ -85,23 +83,8 @@ class GuidedIntegratedGradients(Method):
 
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
-        return self.gathered(question, swept)
-
-    def gathered(self, question: Question, gather: Gather) -> Attribution:
-        """What `gather` makes of this method's path."""
-        q = question.opened(self.layer)
-        q.require_gradient(type(self).__name__)
         rounds = Rounds(type(self).__name__, self.tolerance, self.max_evaluations)
-
-        def answer(asked: Question, baseline: tuple[Array, ...]) -> Attribution:
-            return rounds.attribution(asked, baseline, self.walk, gather)
-
-        if isinstance(self.baseline, Background):
-            found = averaged(q, self.baseline.prepared(q.model), answer)
-            found = replace(found, converged=np.asarray(found.error) <= self.tolerance)
-        else:
-            found = answer(q, resolve_baseline(self.baseline, q.model, q.inputs))
-        return replace(found, layer=self.layer, hidden=self.layer is not None)
+        return rounds.answer(question, self, self.walk, swept)
 
     def walk(self, span: Span, steps: int, kept: Sequence[Stop] = ()) -> Iterator[Stop]:
         """Stops of the path of that many steps."""

@@ -13,15 +13,20 @@ from typing import Any
 
 import numpy as np
 
+from pellucid.core.baselines import Background, resolve_baseline
 from pellucid.core.model import Model
 from pellucid.core.progress import Progress
 from pellucid.core.target import Resolved
+from pellucid.explain.background import averaged
 from pellucid.explain.base import Attribution, Question, completeness_gap, flat, map_norm, relative
 from pellucid.explain.gradients.engine import entries_of, start_scores
 from pellucid.shapes import Array, Floats, Tensor
 
 FIRST = 8
 """Steps of the first round."""
+
+ROWS = 256
+"""Places of all examples that are looked at together, where they are known beforehand."""
 
 BLOCK = 64 * 2**20
 """Bytes of stops held at once; more examples are explained block by block."""
@@ -35,23 +40,26 @@ class Stop:
     score: Floats
     slope: Floats
 
-    def take(self, index: Array) -> Stop:
+    def take(self, index: Array | slice) -> Stop:
         """The same of some of the examples."""
         return Stop(self.at[index], self.score[index], self.slope[index])
 
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """What a walk leads through: from where (E, N) to where (E, N), for the examples of a question."""
+    """What a walk leads through: from where (E, N) to where (E, N), for the examples of a question and their baselines."""
 
     question: Question
+    baseline: tuple[Array, ...]
     start: Floats
     end: Floats
     shapes: tuple[tuple[int, ...], ...]
 
     def take(self, index: Array | slice) -> Span:
         """The same for some of the examples."""
-        return replace(self, question=self.question.take(index), start=self.start[index], end=self.end[index])
+        baseline = tuple(b[index] for b in self.baseline)
+        start, end = self.start[index], self.end[index]
+        return replace(self, question=self.question.take(index), baseline=baseline, start=start, end=end)
 
     def stops(self, at: Floats) -> Stop:
         """Scores and slopes at places (E, N)."""
@@ -74,12 +82,38 @@ def span(question: Question, baseline: Sequence[Array]) -> Span:
     """From the baselines (of the inputs' shapes) to the inputs."""
     ends = entries_of(question)
     starts = entries_of(replace(question, inputs=tuple(baseline)))
-    return Span(question, _joined(starts), _joined(ends), tuple(e.shape[1:] for e in ends))
+    return Span(question, tuple(baseline), _joined(starts), _joined(ends), tuple(e.shape[1:] for e in ends))
 
 
 def swept(stops: Iterable[Stop]) -> Floats:
     """The gradient integrated along a walk (E, N): the mean slope of a step's two ends, times the step."""
     return sum((a.slope + b.slope) / 2 * (b.at - a.at) for a, b in pairwise(stops))  # type: ignore[return-value]
+
+
+def walk_through(place: Callable[[Span, float], Sequence[Array]]) -> Walk:
+    """A walk whose places (E, ...) at positions from 0 to 1 are known; every second stop is kept from the round before."""
+
+    def walk(span: Span, steps: int, kept: Sequence[Stop]) -> Iterator[Stop]:
+        new = range(1, steps, 2) if kept else range(steps + 1)
+        fresh = _looked_at(span, place, [k / steps for k in new])
+        for k in range(steps + 1):
+            yield next(fresh) if k in new else kept[k // 2]
+
+    return walk
+
+
+def _looked_at(
+    span: Span, place: Callable[[Span, float], Sequence[Array]], positions: Sequence[float]
+) -> Iterator[Stop]:
+    """Stops at positions, many of them together."""
+    count = len(span.start)
+    size = max(1, ROWS // count)
+    for first in range(0, len(positions), size):
+        part = positions[first : first + size]
+        places = np.concatenate([_joined(place(span, a)) for a in part])
+        found = span.take(np.tile(np.arange(count), len(part))).stops(places)
+        for i in range(len(part)):
+            yield found.take(slice(i * count, (i + 1) * count))
 
 
 @dataclass(frozen=True)
@@ -112,6 +146,23 @@ class Rounds:
                 return
             yield steps, cost
             steps *= 2
+
+    def answer(self, question: Question, method: Any, walk: Walk, gather: Gather) -> Attribution:
+        """What `gather` makes of walks from the baselines of a method, at its layer.
+
+        Raises:
+            NotDifferentiable: No gradient gets from the score to where it is asked for.
+        """
+        q = question.opened(method.layer)
+        q.require_gradient(self.name)
+        if isinstance(method.baseline, Background):
+            rows = method.baseline.prepared(question.model)
+            found = averaged(q, rows, lambda asked, start: self.attribution(asked, start, walk, gather))
+            found = replace(found, converged=np.asarray(found.error) <= self.tolerance)
+        else:
+            start = resolve_baseline(method.baseline, question.model, question.inputs)
+            found = self.attribution(q, start, walk, gather)
+        return replace(found, layer=method.layer, hidden=method.layer is not None)
 
     def attribution(self, question: Question, baseline: tuple[Array, ...], walk: Walk, gather: Gather) -> Attribution:
         """What `gather` makes of walks from the baselines (of the inputs' shapes), with the error under control."""
