@@ -1,4 +1,4 @@
-"""Why one example got its answer: signed bars for a table, a map beside the picture for an image."""
+"""Why one example got its answer: bars for a table, a map for an image, a line over time, words on colours."""
 
 from __future__ import annotations
 
@@ -10,42 +10,69 @@ import numpy as np
 from pellucid.core.numbers import figure, given
 from pellucid.errors import InvalidInput
 from pellucid.plot.axes import Scale, bar, limits
-from pellucid.plot.heat import bound_of, grey, key, largest, paint
+from pellucid.plot.heat import channels_last
+from pellucid.plot.maps import channel_maps, flat_map, image_map, laid, unit_grid
 from pellucid.plot.ranking import by_column
-from pellucid.plot.scene import Box, Line, Mark, Picture, Raster, Table, Text, shorten, text_width
+from pellucid.plot.reading import Reading, reading_of
+from pellucid.plot.scene import Box, Line, Mark, Picture, Table, Text, shorten, text_width
+from pellucid.plot.signals import signal_map
 from pellucid.plot.theme import SMALL
+from pellucid.plot.words import words_map
 from pellucid.shapes import Array
 
 
-def attribution(explanation: Any, index: int = 0, *, top: int = 10, width: float = 460) -> Picture:
-    """The explanation of one example.
+def attribution(
+    explanation: Any, index: int = 0, *, top: int = 10, width: float = 460, tokens: Sequence[str] | None = None,
+    beside: bool = True,
+) -> Picture:  # fmt: skip
+    """The explanation of one example, drawn as what it is about.
+
+    - Tables: bars, the largest first.
+    - Images: a map, beside the picture; what only says where a layer looked (a class activation map) lies over it.
+    - Sequences: the signal over time on the colours of its attributions, and their sum at each moment.
+    - Texts: the words, each on the colour of what it counts for; padding (token 0 at the ends) is left out.
+    - Hidden layers: bars of units, a grid of units and places, or a map for each of the strongest channels.
+
+    Blue counts for the score, orange against; values without a sign, of methods that promise no contributions, are teal.
 
     Args:
         explanation: An `Explanation`.
         index: Which of its examples.
-        top: How many inputs of a table are drawn; the rest are one bar of their sum.
+        top: How many inputs of a table are drawn; the rest are one bar of their sum, where a sum means something.
         width: Width of the picture in pixels.
+        tokens: The words of a text, one for each of its tokens (T,), or for each that is not padding; None writes the
+            tokens' numbers.
+        beside: Whether an image stands beside its map.
 
     Raises:
-        InvalidInput: The explanation has no such example.
+        InvalidInput: The explanation has no such example, or `tokens` has another number of words.
     """
     if not -len(explanation) <= index < len(explanation):
         raise InvalidInput(f"index: the explanation has {len(explanation)} examples, there is no number {index}")
-    target = _target(explanation, index)
-    if explanation.kind == "image" and getattr(explanation.values, "ndim", 0) in (3, 4):
-        return _image(explanation, index, target, width)
+    drawn = None if isinstance(explanation.values, dict) else _placed(explanation, index, (width, beside), tokens)
+    if drawn is not None:
+        return drawn
     names, parts = by_column(explanation)
-    return _bars(names, parts[index], _shown(explanation, names, index), target, (top, width))
+    values = parts[index].reshape(-1)
+    return _bars(names, values, _shown(explanation, names, index), reading_of(explanation, index, values), (top, width))
 
 
-def _target(explanation: Any, index: int) -> str:
-    number = int(explanation.classes[index])
-    names = explanation.class_names
-    if explanation.unit is not None:
-        return f"unit {explanation.unit.index} of {explanation.unit.layer}"
-    if number < 0:
-        return "the output"
-    return f"“{names[number]}”" if names is not None and number < len(names) else f"class {number}"
+def _placed(e: Any, index: int, room: tuple[float, bool], tokens: Sequence[str] | None) -> Picture | None:
+    """Values drawn where they are: on the grid of an image, over time, under words; None if they have no place."""
+    width, values = room[0], np.asarray(e.values[index], float)
+    shape, reading = e.inputs.shape[1:] if hasattr(e.inputs, "shape") else (), reading_of(e, index, values)
+    if e.hidden and not laid(e):
+        if values.ndim == 3:
+            return channel_maps(channels_last(values, shape), reading, str(e.layer), width)
+        return unit_grid(values, reading, str(e.layer), width) if values.ndim == 2 else None
+    if e.kind == "image" and len(shape) == 3 and values.ndim in (2, 3):
+        values = flat_map(values, e.inputs[index])
+        return image_map(np.asarray(e.inputs[index]), values, reading_of(e, index, values), laid(e), room)
+    if e.kind in ("sequence", "audio") and len(shape) == 2 and values.ndim <= 2:
+        return signal_map(np.asarray(e.inputs[index]), values, reading, e.feature_names, width)
+    if len(shape) == 1 and values.ndim == 1 and (e.kind == "text" or tokens is not None):
+        return words_map(np.asarray(e.inputs[index]), values, reading, tokens, width)
+    return None
 
 
 def _shown(explanation: Any, names: list[str], index: int) -> list[str]:
@@ -77,12 +104,12 @@ def _encoded(explanation: Any, columns: Sequence[str], flat: Array, origin: str)
     return full.removeprefix(origin).lstrip("=_: ") or full
 
 
-def _bars(names: list[str], values: Array, shown: list[str], target: str, size: tuple[int, float]) -> Picture:
+def _bars(names: list[str], values: Array, shown: list[str], reading: Reading, size: tuple[int, float]) -> Picture:
     top, width = size
     order = np.argsort(-np.abs(values), kind="stable")
     kept, rest = order[:top], order[top:]
     rows = [(names[i], shown[i], float(values[i])) for i in kept]
-    if len(rest):
+    if len(rest) and reading.contributes:
         rows.append((f"{len(rest)} other inputs", "", float(values[rest].sum())))
     left = min(width * 0.5, max(text_width(n) + text_width(s, SMALL) + 10 for n, s, _ in rows) + 14)
     low, high = limits([v for _, _, v in rows], include=(0.0,), pad=0.02)
@@ -90,36 +117,37 @@ def _bars(names: list[str], values: Array, shown: list[str], target: str, size: 
     base = 30 + 24 * len(rows)
     marks: list[Mark] = [
         Line([(scale(0), 26), (scale(0), base)], "reference", 1),
-        *_heads(scale(0), target, (left, width)),
+        *_heads(scale(0), reading, (left, width)),
     ]
     for place, row in enumerate(rows):
-        marks += _bar(row, 42 + 24 * place, scale, left)
+        marks += _bar(row, 42 + 24 * place, scale, (left, reading.colour(row[2])))
     table = tuple((n, s, figure(v)) for n, s, v in [(names[i], shown[i], float(values[i])) for i in order[:50]])
     lead = ", ".join(f"{n} {figure(v)}" for n, _, v in rows[:3])
-    title = f"What counted for and against {target}"
     return Picture(
         width,
         base + 6,
         tuple(marks),
-        title,
+        reading.title,
         f"Largest: {lead}.",
         Table(("input", "its value", "attribution"), table),
     )
 
 
-def _heads(zero: float, target: str, edges: tuple[float, float]) -> list[Mark]:
+def _heads(zero: float, reading: Reading, edges: tuple[float, float]) -> list[Mark]:
     left, width = edges
+    if not reading.contributes:
+        return [Text(0, 14, reading.heading(width), "muted", SMALL)]
     marks: list[Mark] = []
     if width - zero > 60:
-        marks.append(Text(width - 2, 14, shorten(f"for {target} →", width - zero, SMALL), "for", SMALL, "end"))
+        marks.append(Text(width - 2, 14, shorten(f"for {reading.target} →", width - zero, SMALL), "for", SMALL, "end"))
     if zero - left > 60:
         marks.append(Text(left, 14, "← against", "against", SMALL))
     return marks
 
 
-def _bar(row: tuple[str, str, float], y: float, scale: Scale, left: float) -> list[Mark]:
+def _bar(row: tuple[str, str, float], y: float, scale: Scale, look: tuple[float, str]) -> list[Mark]:
+    left, meaning = look
     name, shown, value = row
-    meaning = "for" if value >= 0 else "against"
     room = left - 16
     beside = shorten(shown, room * 0.5, SMALL)
     label = shorten(name, room - text_width(beside, SMALL) - 8)
@@ -131,20 +159,3 @@ def _bar(row: tuple[str, str, float], y: float, scale: Scale, left: float) -> li
         Box(*bar(y, scale(0), end, 14), meaning, 0.85, 2, f"{name}: {figure(value)}"),
         Text(place, y + 4, figure(value), meaning, SMALL, anchor),
     ]
-
-
-def _image(explanation: Any, index: int, target: str, width: float) -> Picture:
-    image, values = np.asarray(explanation.inputs[index]), np.asarray(explanation.values[index])
-    values = values if values.ndim == 2 else values.sum(-1)
-    side = (width - 24) / 2
-    height = side * values.shape[0] / values.shape[1]
-    bound = bound_of(values)
-    marks: list[Mark] = [
-        Text(0, 12, "what the model saw", "muted", SMALL),
-        Raster(1, 22, side - 2, height, grey(image)),
-        Text(side + 24, 12, shorten(f"what counted for and against {target}", side, SMALL), "muted", SMALL),
-        Raster(side + 24, 22, side - 2, height, paint(values, bound)),
-        *key(side + 24, height + 34, side - 2, bound, True),
-    ]
-    told = f"Input beside a map of attributions; blue pixels speak for {target}, orange ones against."
-    return Picture(width, height + 64, tuple(marks), f"What counted for and against {target}", told, largest(values))

@@ -13,7 +13,7 @@ from pellucid.core.randomness import stream
 from pellucid.core.record import Record
 from pellucid.core.resampling import Interval
 from pellucid.plot.axes import Scale, bar, limits, tick_label, ticks, whisker
-from pellucid.plot.heat import heatmap
+from pellucid.plot.heat import channels_first, heatmap
 from pellucid.plot.scene import Box, Line, Mark, Picture, Table, Text, shorten, text_width
 from pellucid.plot.theme import SMALL
 from pellucid.shapes import Array, Floats
@@ -110,7 +110,7 @@ def by_column(explanation: Any) -> tuple[list[str], Array]:
         names = [f"{key}[{i}]" for key, v in values.items() for i in range(int(np.prod(v.shape[1:])))]
         return names, np.concatenate([v.reshape(len(v), -1) for v in values.values()], axis=1)
     if explanation.kind == "image" and values.ndim in (3, 4):
-        return [], values if values.ndim == 3 else values.sum(-1)
+        return [], values if values.ndim == 3 else values.sum(1 if channels_first(explanation.inputs.shape[1:]) else -1)
     flat = values.reshape(len(values), -1)
     of_inputs = explanation.feature_names or [f"input {i}" for i in range(flat.shape[1])]
     names = [f"{explanation.layer} [{i}]" for i in range(flat.shape[1])] if explanation.hidden else list(of_inputs)
@@ -136,7 +136,7 @@ def importance(source: Any, *, top: int = 15, title: str = "What the model looks
     found = source if isinstance(source, Importance) else summarise(source)
     if found.values.ndim == 2:
         told = f"Mean absolute attribution of each pixel over {found.examples} examples."
-        return heatmap(found.values, title=title, description=told, signed=False, table=_pixels(found, top))
+        return heatmap(found.values, title=title, description=told, table=_pixels(found, top))
     order = found.order()[:top]
     names = [found.names[i] for i in order]
     left = min(width * 0.42, max(text_width(n) for n in names) + 18)

@@ -1,0 +1,91 @@
+"""Texts: every word on its colour and inside the picture, padding left out and accounted for."""
+
+import numpy as np
+import pytest
+
+import pellucid as pl
+from pellucid.errors import InvalidInput
+from pellucid.plot.attributions import attribution
+from pellucid.plot.scene import Box, Text
+from pellucid.plot.theme import COLOURS
+from pellucid.plot.words import STRONGEST
+
+IDS = np.array([[4, 9, 1, 7, 0, 0]])
+VALUES = np.array([[1.0, -0.5, 0.1, 0.0, 0.25, 0.0]])
+
+
+@pytest.fixture
+def draw(explanation):
+    def drawn(values=VALUES, tokens=("not", "a", "bad", "film"), method=None, kind="text", **more):
+        return attribution(explanation(values, IDS, method, kind=kind), 0, tokens=tokens, **more)
+
+    return drawn
+
+
+def boxes(picture):
+    return [m for m in picture.marks if isinstance(m, Box)]
+
+
+def texts(picture):
+    return [m.text for m in picture.marks if isinstance(m, Text)]
+
+
+def test_words_have_the_colour_and_strength_of_their_values(draw):
+    found = boxes(draw())
+    assert [(b.colour, b.opacity) for b in found] == [
+        ("for", STRONGEST), ("against", STRONGEST / 2), ("for", round(STRONGEST / 10, 3)), ("for", 0.0),
+    ]  # fmt: skip
+    assert {"not", "a", "bad", "film", "+1.00", "−0.500"} <= set(texts(draw()))
+    assert "+0.100" not in texts(draw()), "weak words are not labelled"
+
+
+def test_padding_is_left_out_and_accounted_for(draw):
+    picture = draw()
+    assert len(boxes(picture)) == 4
+    assert "padding: 0.250" in texts(picture)
+    assert picture.table.rows[-1] == ("", "padding", "0.250")
+    assert texts(draw(tokens=("not", "a", "bad", "film", "", ""))) == texts(picture)
+    assert not any("padding" in t for t in texts(draw(np.array([[1.0, -0.5, 0.1, 0.0, 0.0, 0.0]]))))
+
+
+def test_tokens_without_words_are_numbers(draw):
+    assert {"token 4", "token 9"} <= set(texts(draw(tokens=None)))
+
+
+def test_words_given_make_a_text_of_any_tokens(draw):
+    assert len(boxes(draw(kind="tabular"))) == 4
+
+
+def test_the_wrong_number_of_words(draw):
+    with pytest.raises(InvalidInput, match="expected 6 words, one for each token, or 4 without padding; got 2"):
+        draw(tokens=("not", "bad"))
+
+
+def test_lines_are_wrapped_within_the_picture(draw):
+    narrow = draw(width=90)
+    assert all(b.x >= 0 and b.x + b.width <= 90 for b in boxes(narrow))
+    assert len({b.y for b in boxes(narrow)}) > 1
+    for one, other in zip(boxes(narrow), boxes(narrow)[1:], strict=False):
+        assert other.y > one.y or other.x >= one.x + one.width
+
+
+def test_magnitudes_are_teal(draw):
+    assert {b.colour for b in boxes(draw(np.abs(VALUES), method=pl.Gradient()))} == {"accent"}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("meaning", ["for", "against", "accent"])
+def test_the_strongest_word_can_be_read(theme, meaning):
+    ink, ground, paper = (np.array(channels(getattr(COLOURS[m], theme))) for m in ("ink", meaning, "card"))
+    mixed = STRONGEST * ground + (1 - STRONGEST) * paper
+    light, dark = sorted((luminance(ink), luminance(mixed)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def channels(colour):
+    return [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+
+
+def luminance(rgb):
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
