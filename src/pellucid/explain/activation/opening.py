@@ -90,7 +90,7 @@ def opened(question: Question, layer: str | None, method: str, *, by_gradient: b
         _require_gradient(q, at, method)
     placed = [_placed(at, name, calls, i, laid) for i in enumerate(shapes)]
     grids, canvases = tuple(g for g, _ in placed), tuple(c for _, c in placed)
-    notes = [f"layer {name!r} was read: the last convolution on the way to the score"] if layer is None else []
+    notes = [f"no layer was named: the convolution {name!r} was read"] if layer is None else []
     tokens = [(s[1], g) for s, g in zip(shapes, grids, strict=True) if len(g.shape) > len(s) - 2]
     notes += dict.fromkeys(_told_tokens(name, count, grid) for count, grid in tokens)
     return Opened(at, name, grids, canvases, (*notes, *_told_inputs(q, canvases)))

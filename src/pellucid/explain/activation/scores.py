@@ -11,7 +11,9 @@ import numpy as np
 
 from pellucid.core.anatomy import Entry
 from pellucid.core.chunks import COMFORTABLE
+from pellucid.core.inputs import broken_row
 from pellucid.core.model import Model
+from pellucid.errors import InvalidInput
 from pellucid.explain.activation.cams import ratio, weighted
 from pellucid.explain.activation.engine import Folded, answer, folded
 from pellucid.explain.activation.opening import Opened
@@ -65,7 +67,15 @@ class ByScore(Folded):
         for block in blocks:
             of_block = lambda *examples, block=block: step(*examples, block)  # noqa: E731
             parts.append(q.model.in_chunks(key, of_block, (*q.inputs, q.target.selector), times))
-        return np.concatenate(parts, axis=1)
+        scores = np.concatenate(parts, axis=1)
+        if (
+            row := broken_row(np.where(np.isneginf(scores), 0, scores))
+        ) is not None:  # a channel that is left out has -inf
+            raise InvalidInput(
+                f"{q.model.name} gives NaN or infinity for example {row} with parts of it, or of what {place.name!r} puts out, "
+                "set to zero; use a method that changes nothing: GradCam, HiResCam"
+            )
+        return scores
 
 
 def blocks_of(model: Model, width: int) -> Array:
