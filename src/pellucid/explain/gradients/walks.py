@@ -106,8 +106,8 @@ def _looked_at(
     span: Span, place: Callable[[Span, float], Sequence[Array]], positions: Sequence[float]
 ) -> Iterator[Stop]:
     """Stops at positions, many of them together."""
-    count = len(span.start)
-    size = max(1, ROWS // count)
+    count, numbers = span.start.shape
+    size = max(1, min(ROWS, BLOCK // (32 * numbers)) // count)
     for first in range(0, len(positions), size):
         part = positions[first : first + size]
         places = np.concatenate([_joined(place(span, a)) for a in part])
