@@ -79,11 +79,12 @@ def main() -> None:
     table = [
         f"| | | seconds (least to most) | bare TensorFlow passes (limit {LIMIT:g}) | own gradients |", "|:--|:--|--:|--:|--:|",
     ]  # fmt: skip
+    result = {"title": "One modified backward pass", "machine": machine.describe(), "table": table}
     for name in ("image", "table"):
         say(f"{name}: propagation")
         table += lines(name, repeats, work)
-    result = {"title": "One modified backward pass", "machine": machine.describe(), "table": table}
-    (Path(__file__).parent / "results" / "propagation.json").write_text(json.dumps(result, indent=1) + os.linesep)
+        text = json.dumps(result, indent=1) + os.linesep
+        (Path(__file__).parent / "results" / "propagation.json").write_text(text)  # kept if the next one fails
     print("\n".join(table))
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.agreement import recurrent
 from benchmarks.agreement.samples import BOUND
-from benchmarks.agreement.twins import Attention, Both, ChannelsFirst, Gate, Mean, Residual
+from benchmarks.agreement.twins import Attention, Both, ChannelsFirst, Gate, Last, Mean, Residual
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 AVERAGES = (nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, Mean)
@@ -158,9 +159,10 @@ def alpha_beta(alpha: float, beta: float) -> Rule:
 
 def gamma(x: Tensor, w: Tensor, b: Tensor) -> Shares:
     """Contributions of the sign of the output count a quarter more."""
-    each, z = _each(x, w), x @ w + b
+    each = _each(x, w)
+    z = each.sum(1) + b
     more = lambda a: torch.where(z[:, None] >= 0, a + 0.25 * above(a), a + 0.25 * below(a))  # noqa: E731
-    return [(1.0, more(each), more(b.expand(len(x), 1, -1))[:, 0])]
+    return [(1.0, more(each), more((b + 0 * z)[:, None])[:, 0])]
 
 
 def gamma_of_positive(x: Tensor, w: Tensor, b: Tensor) -> Shares:
@@ -249,7 +251,10 @@ class Relevance(Way):
         return self._shared([(1.0, x[:, :, None] * w, torch.zeros(count).to(x))], g)
 
     def other(self, module: nn.Module, x: Tensor, g: Tensor) -> Tensor:
-        """Attention by AttnLRP (Achtibat et al. 2024): products in halves, a softmax by its first-order expansion."""
+        """Recurrent layers; attention by AttnLRP (Achtibat et al. 2024), products in halves, a softmax by first order."""
+        if isinstance(module, Last):
+            through = recurrent.lstm if isinstance(module.layer, nn.LSTM) else recurrent.gru
+            return through(module.layer, x, g, lambda both, w, b, r: self._shared(self.dense(both, w, b), r))
         if not isinstance(module, Attention):
             raise Undefined(f"relevance has no formula for {type(module).__name__}")
         query, key, value = (p.detach() for p in module.projected(x))
@@ -342,3 +347,14 @@ class BoxedConvolutions(Relevance):
     def linear(self, module: nn.Module, x: Tensor, g: Tensor, *, reads: bool) -> Tensor:
         """See `Way.linear`."""
         return super().linear(module, x, g, reads=reads and not isinstance(module, nn.Linear))
+
+
+@dataclass
+class Excited(Relevance):
+    """Excitation backpropagation: winners among what is above zero."""
+
+    stabilizer: float = 1e-9
+
+    def added(self, parts: Sequence[Tensor], g: Tensor) -> Sequence[Tensor]:
+        """See `Way.added`."""
+        return super().added([above(p) for p in parts], g)

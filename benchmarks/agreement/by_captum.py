@@ -72,8 +72,9 @@ class Turned(nn.Module):
 
 def _guided_map(twin: Twin) -> np.ndarray:
     method = attr.GuidedGradCam(Turned(twin.net), twin.middle)
-    found = method.attribute(twin.x[0].movedim(-1, 1), target=twin.target)
-    return twin.joined((found.movedim(1, -1),))
+    stretched = ("linear", "bilinear", "trilinear")[twin.x[0].ndim - 3]
+    found = method.attribute(twin.x[0].movedim(-1, 1), target=twin.target, interpolate_mode=stretched)
+    return twin.joined((found.movedim(1, -1),), "norm")
 
 
 METHODS: dict[str, Callable[[Twin], np.ndarray]] = {

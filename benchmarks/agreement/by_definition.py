@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from benchmarks.agreement import backward
 from benchmarks.agreement.backward import (
     BoxedConvolutions,
+    Excited,
     Multipliers,
     Rectified,
     Relevance,
@@ -166,18 +167,39 @@ def on_the_way(twin: Twin, each: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     return total
 
 
-def activation_map(weigh: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Twin], np.ndarray]:
-    """What is above zero of the sum over channels of `weigh(activations, slopes)`, both (B, ..., C), times the activations."""
+def activation_map(weigh: Callable[[Tensor, Tensor], Tensor], *, signed: bool = False) -> Callable[[Twin], np.ndarray]:
+    """The sum over channels of `weigh(activations, slopes)`, both (B, ..., C), times the activations; above zero alone."""
 
     def run(twin: Twin) -> np.ndarray:
         place = at_hidden(twin)
-        last = lambda a: a.movedim(1, -1) if twin.moved else a  # noqa: E731
         leaf = place.x[0].requires_grad_()
         slope = torch.autograd.grad(place.score(leaf).sum(), leaf)[0]
-        hidden, slope = last(leaf.detach()), last(slope)
-        return (weigh(hidden, slope) * hidden).sum(-1).clamp(min=0).flatten(1).numpy()
+        hidden = twin.channels_last(leaf.detach())
+        found = (weigh(hidden, twin.channels_last(slope)) * hidden).sum(-1)
+        return (found if signed else found.clamp(min=0)).flatten(1).numpy()
 
     return run
+
+
+def ablated(twin: Twin) -> np.ndarray:
+    """The same, a channel's weight being what the score loses without it."""
+    place, axis = at_hidden(twin), 1 if twin.moved else -1
+    hidden = place.x[0]
+    whole, losses = place.score(hidden), []
+    for channel in range(hidden.shape[axis]):
+        without = hidden.clone()
+        without.select(axis, channel).zero_()
+        losses.append(whole - place.score(without))
+    weights = torch.stack(losses, -1).detach()
+    last = twin.channels_last(hidden)
+    return torch.einsum("b...c,bc->b...", last, weights).clamp(min=0).flatten(1).numpy()
+
+
+def principal(twin: Twin) -> np.ndarray:
+    """Activations along their first singular direction, not centred, with the sign of a positive sum."""
+    hidden = twin.channels_last(at_hidden(twin).x[0]).flatten(1, -2)
+    found = (hidden @ torch.linalg.svd(hidden, full_matrices=False)[2][:, 0, :, None])[..., 0]
+    return (found * found.sum(1, keepdim=True).sign()).numpy()
 
 
 def over_grid(a: Tensor) -> Tensor:
@@ -194,6 +216,12 @@ def scaled_slope(hidden: Tensor, slope: Tensor) -> Tensor:
     """One weight for a channel: its slopes, weighed by the share of its activation that is there."""
     total = over_grid(hidden)
     return torch.where(total == 0, 0.0, over_grid(slope * hidden) / torch.where(total == 0, 1.0, total))
+
+
+def rising_slope(hidden: Tensor, slope: Tensor) -> Tensor:
+    """One weight for a channel: its positive slopes g, each divided by 2 + g times the channel's sum (Grad-CAM++)."""
+    rising = slope.clamp(min=0)
+    return over_grid(rising**2 / torch.where(rising > 0, 2 * rising**2 + over_grid(hidden) * rising**3, 1.0) * rising)
 
 
 def _one_hot(twin: Twin) -> tuple[Tensor, Tensor]:
@@ -311,7 +339,7 @@ METHODS: dict[str, Callable[[Twin], np.ndarray]] = {
     "w_square_first:biases": relevance(Relevance(first=backward.w_square_with_biases)),
     "gamma:positive": relevance(Relevance(backward.gamma_of_positive, backward.gamma_of_positive)),
     "alpha1_beta0:positive": relevance(Relevance(backward.z_plus_of_positive, backward.z_plus_of_positive)),
-    "excitation_backprop": relevance(Relevance(backward.excitation, backward.excitation), winner=True),
+    "excitation_backprop": relevance(Excited(backward.excitation, backward.excitation), winner=True),
     "excitation_backprop:negative": relevance(
         Relevance(backward.excitation_of_both, backward.excitation_of_both), winner=True
     ),
@@ -319,9 +347,12 @@ METHODS: dict[str, Callable[[Twin], np.ndarray]] = {
     "deconvolution": slopes_by(Rectified(guided=False)),
     "deep_lift": lambda t: t.joined(deep_lift(t, t.baseline)),
     "grad_cam": activation_map(mean_slope),
-    "hires_cam": activation_map(lambda hidden, slope: slope),
+    "grad_cam_plus_plus": activation_map(rising_slope),
+    "hires_cam": activation_map(lambda hidden, slope: slope, signed=True),
     "layer_cam": activation_map(lambda hidden, slope: slope.clamp(min=0)),
     "x_grad_cam": activation_map(scaled_slope),
+    "ablation_cam": ablated,
+    "eigen_cam": principal,
     "layer_gradient": lambda t: t.at_layer(slopes(at_hidden(t))[0]),
     "layer_gradient_input": lambda t: t.at_layer(products(at_hidden(t))[0]),
     "layer_integrated_gradients": lambda t: t.at_layer(integrated(at_hidden(t), at_hidden(t).baseline)[0]),

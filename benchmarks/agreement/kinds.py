@@ -206,10 +206,10 @@ KINDS = {
     for kind in (
         Kind("mlp", "MLP", mlp, {"x": (6,)}),
         Kind("smooth_mlp", "MLP, smooth", smooth_mlp, {"x": (6,)}),
-        Kind("cnn", "CNN, max pooling", cnn, {"x": (9, 8, 2)}, convolutions=True),
+        Kind("cnn", "CNN", cnn, {"x": (9, 8, 2)}, convolutions=True),
         Kind(
             "average_cnn",
-            "CNN, average pooling, no bias",
+            "CNN, no bias",
             average_cnn,
             {"x": (8, 8, 2)},
             convolutions=True,

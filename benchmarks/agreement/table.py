@@ -46,12 +46,13 @@ what is above is in bold, with a mark:
 
 - `>` Pellucid is right and the other wrong, `<` the other is right, `=` both are, by different definitions or to the digits
   that float32 holds, `!` both are wrong, `?` nothing decides;
-- `o` Pellucid refuses this model, `x` the other does; nothing: the method is not asked about this kind, or not implemented.
+- `o` Pellucid refuses this model, `x` the other does; nothing: it was not asked about this one.
 
 What decides is the closed form: the published formula in float64, by finite differences of the score, by 16,384 points of an
-integral, or layer by layer with every linear layer written out as a matrix (`backward.py`). Where a method has none, what it
-promises decides: that its values add up to the change in score. A side is right if it misses neither by more than five times
-what counts as agreement. "ours, torch module" is Pellucid on the peers' own torch module.
+integral, or layer by layer with every linear layer written out as a matrix (`backward.py`). What a method promises decides as
+well: that its values add up to the change in score. A side is right if it misses neither by more than five times what counts
+as agreement. "ours, torch module" is Pellucid on the peers' own torch module. What is said of a library after its verdict was
+computed too: its numbers are those of the definition with this one change.
 """
 
 

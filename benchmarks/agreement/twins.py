@@ -375,10 +375,13 @@ class Twin:
         first = (0,) * (self.hidden(*self.x).ndim - 2)
         return (UNIT, *first) if self.moved else (*first, UNIT)
 
+    def channels_last(self, found: torch.Tensor) -> torch.Tensor:
+        """What belongs to that layer, in the layout of Keras."""
+        return found.movedim(1, -1) if self.moved else found
+
     def at_layer(self, found: torch.Tensor) -> np.ndarray:
-        """A map at the layer called "middle" as an array (B, N), in the layout of Keras."""
-        found = found.detach().movedim(1, -1) if self.moved else found.detach()
-        return found.double().flatten(1).numpy()
+        """A map at the layer called "middle" as an array (B, N)."""
+        return self.channels_last(found.detach()).double().flatten(1).numpy()
 
     def joined(self, maps: Tensors | list[torch.Tensor], fold: str = "sum") -> np.ndarray:
         """Maps of all inputs as one array (B, N); what a token's embedding got summed, or its length where `fold` is norm."""

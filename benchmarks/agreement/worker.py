@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.agreement.kinds import KINDS, Kind
 from benchmarks.agreement.rows import ROWS, Row
-from benchmarks.agreement.samples import load
+from benchmarks.agreement.samples import Sample, load
 from benchmarks.worker import versions
 
 
@@ -26,19 +26,15 @@ def applies(row: Row, kind: Kind) -> bool:
     return row.at != "map" or kind.convolutions
 
 
-def maps(
-    library: Any, folder: Path, methods: Sequence[str], kinds: Sequence[str], **options: Any
-) -> Iterator[tuple[str, Any]]:
-    """Every map (B, N) by "method/kind"; where there is none, what the library had to say."""
-    for name in kinds:
-        sample = load(name, folder)
-        asked = {row.name for row in ROWS if row.name in methods and applies(row, sample.kind)}
-        for method in (m for m in library.METHODS if m.split(":")[0] in asked):
-            try:
-                found = library.run(library.prepare(sample, **options), method)
-            except Exception as problem:  # what a library cannot do is a result as well
-                found = f"{type(problem).__name__}: {problem}".splitlines()[0][:200]
-            yield f"{method}/{name}", found
+def maps(library: Any, sample: Sample, methods: Sequence[str], **options: Any) -> Iterator[tuple[str, Any]]:
+    """Every map (B, N) of a sample by "method/kind"; where there is none, what the library had to say."""
+    asked = {row.name for row in ROWS if row.name in methods and applies(row, sample.kind)}
+    for method in (m for m in library.METHODS if m.split(":")[0] in asked):
+        try:
+            found = library.run(library.prepare(sample, **options), method)
+        except Exception as problem:  # what a library cannot do is a result as well
+            found = f"{type(problem).__name__}: {problem}".splitlines()[0][:200]
+        yield f"{method}/{sample.kind.name}", found
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -55,12 +51,16 @@ def main(given: Sequence[str] | None = None) -> None:
     held, told = args.file.with_suffix(".npz"), args.file.with_suffix(".json")
     arrays = dict(np.load(held)) if held.exists() else {}
     refusals = json.loads(told.read_text())["refusals"] if told.exists() else {}
-    for key, found in maps(library, args.folder, args.methods, args.kinds, **({"module": True} if args.module else {})):
-        arrays.pop(key, None), refusals.pop(key, None)
-        (refusals if isinstance(found, str) else arrays)[key] = found
-        print(key, found if isinstance(found, str) else "", file=sys.stderr, flush=True)
-    np.savez(held, **arrays)
-    told.write_text(json.dumps({"versions": versions(args.library), "refusals": refusals}, indent=1))
+    for kind in args.kinds:
+        for key, found in maps(
+            library, load(kind, args.folder), args.methods, **({"module": True} if args.module else {})
+        ):
+            for held_before in (arrays, refusals):
+                held_before.pop(key, None)
+            (refusals if isinstance(found, str) else arrays)[key] = found
+            print(key, found if isinstance(found, str) else "", file=sys.stderr, flush=True)
+        np.savez(held, **arrays)
+        told.write_text(json.dumps({"versions": versions(args.library), "refusals": refusals}, indent=1))
 
 
 if __name__ == "__main__":
