@@ -205,17 +205,17 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("mlp", "MLP", mlp, {"x": (6,)}),
-        Kind("smooth_mlp", "MLP, smooth", smooth_mlp, {"x": (6,)}),
+        Kind("smooth_mlp", "Smooth MLP", smooth_mlp, {"x": (6,)}),
         Kind("cnn", "CNN", cnn, {"x": (9, 8, 2)}, convolutions=True),
         Kind(
             "average_cnn",
-            "CNN, no bias",
+            "CNN without bias",
             average_cnn,
             {"x": (8, 8, 2)},
             convolutions=True,
             biases=False,
         ),
-        Kind("normalized_cnn", "CNN, BatchNorm", normalized_cnn, {"x": (8, 8, 2)}, convolutions=True),
+        Kind("normalized_cnn", "BatchNorm", normalized_cnn, {"x": (8, 8, 2)}, convolutions=True),
         Kind("residual", "Residual", residual, {"x": (7, 7, 2)}, convolutions=True, bypassed=True),
         Kind("depthwise", "Depthwise", depthwise, {"x": (7, 7, 3)}, convolutions=True),
         Kind("separable", "Separable", separable, {"x": (7, 7, 3)}, convolutions=True),

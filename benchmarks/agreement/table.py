@@ -58,7 +58,10 @@ computed too: its numbers are those of the definition with this one change.
 
 def number(value: float | None) -> str:
     """One digit and the power of ten."""
-    return "" if value is None else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e+").replace("e+0", "")
+    if value is None:
+        return ""
+    digit, power = f"{value:.0e}".split("e")
+    return digit if int(power) == 0 else f"{digit}e{int(power)}"
 
 
 MARKS = {"both": "", "Pellucid": " >", "peer": " <", "either": " =", "neither": " !", "open": " ?"}
@@ -87,48 +90,54 @@ def lines(found: dict[str, Any]) -> list[str]:
     return head
 
 
-def side(told: dict[str, Any]) -> str:
-    """What is known of one side."""
-    off, gap = told["off"], told["gap"]
+def side(told: Sequence[dict[str, Any]]) -> str:
+    """What is known of one side at most."""
+    most = lambda what: max((one[what] for one in told if one[what] is not None), default=None)  # noqa: E731
+    off, gap = most("off"), most("gap")
     return ", ".join([number(off)] * (off is not None) + [f"sum {number(gap)}"] * (gap is not None))
 
 
 def disagreements(found: dict[str, Any]) -> list[str]:
     """Every difference that is one: how far both are from what decides, and who is wrong."""
-    head = [
-        "| method | beside | kind | difference | ours off by | other off by | verdict |",
-        "|:--|:--|:--|--:|--:|--:|:--|",
-    ]
-    for row in ROWS:
-        for other in OTHERS:
-            alike: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-            for kind in KINDS:
-                one = found["by_key"].get((row.name, kind, other))
-                if one is not None and one["right"] != "both":
-                    alike.setdefault(verdict(one, OTHERS[other]), []).append((kind, one))
-            head += [_merged(row, other, told, ones) for told, ones in alike.items()]
+    alike: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
+    for one in found["comparisons"]:
+        if one["right"] != "both":
+            alike.setdefault((one["other"], verdict(one)), {}).setdefault(one["method"], []).append(one)
+    columns = ("beside", "verdict", "methods", "kinds", "difference", "ours off by", "other off by")
+    head = [f"| {' | '.join(columns)} |", "|:--|:--|:--|:--|--:|--:|--:|"]
+    for other in OTHERS:
+        for (who, told), methods in alike.items():
+            if who == other:
+                head += [_merged(other, told, names, ones) for names, ones in _by_kinds(methods)]
     return head
 
 
-def verdict(one: dict[str, Any], other: str) -> str:
+def verdict(one: dict[str, Any]) -> str:
     """Who is wrong, and what is done in place of the definition where that is known."""
+    other = OTHERS[one["other"]]
     told = VERDICTS[one["right"]].format(other=other)
     does = [f"{who} {s['does']}" for who, s in (("Pellucid", one["ours"]), (other, one["theirs"])) if s["does"]]
-    return ": ".join([told, *does])
+    return "; ".join([told, *does])
 
 
-def _merged(row: Row, other: str, told: str, ones: Sequence[tuple[str, dict[str, Any]]]) -> str:
-    """One line for all kinds of models with the same verdict, with the largest numbers."""
-    kinds = ", ".join(KINDS[kind].title for kind, _ in ones)
-    worst = {
-        who: {
-            what: max((one[who][what] for _, one in ones if one[who][what] is not None), default=None)
-            for what in ("off", "gap")
-        }
-        for who in ("ours", "theirs")
-    }
-    most = number(max(one["difference"] for _, one in ones))
-    return f"| {row.title} | {OTHERS[other]} | {kinds} | {most} | {side(worst['ours'])} | {side(worst['theirs'])} | {told} |"
+def _by_kinds(methods: dict[str, list[dict[str, Any]]]) -> list[tuple[list[str], list[dict[str, Any]]]]:
+    """Methods that differ on the same kinds of models together."""
+    found: dict[tuple[str, ...], tuple[list[str], list[dict[str, Any]]]] = {}
+    titles = {row.name: row.title for row in ROWS}
+    for method, ones in methods.items():
+        names, all_of_them = found.setdefault(tuple(one["kind"] for one in ones), ([], []))
+        names.append(titles[method])
+        all_of_them += ones
+    return list(found.values())
+
+
+def _merged(other: str, told: str, names: Sequence[str], ones: Sequence[dict[str, Any]]) -> str:
+    """One line, with the largest numbers."""
+    kinds = ", ".join(kind.title for kind in KINDS.values() if any(one["kind"] == kind.name for one in ones))
+    sides = [side([one[who] for one in ones]) for who in ("ours", "theirs")]
+    methods = ", ".join(names).replace(", LayerRelevance, ", ", ")
+    most = number(max(one["difference"] for one in ones))
+    return f"| {OTHERS[other]} | {told} | {methods} | {kinds} | {most} | {' | '.join(sides)} |"
 
 
 def provenance(found: dict[str, Any]) -> str:
