@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,9 @@ def _device() -> Any:
 
 
 def _tensor(array: Array) -> torch.Tensor:
-    # Torch takes no negative strides, and warns of arrays it could write to by accident.
-    return torch.as_tensor(np.require(array, requirements=["C", "W"]), device=_device())
+    # Torch takes no negative strides (NumPy calls a single reversed row contiguous), and warns of arrays it could write to.
+    array = array.copy() if min(array.strides, default=0) < 0 else np.require(array, requirements=["C", "W"])
+    return torch.as_tensor(array, device=_device())
 
 
 def _array(tensor: Any) -> Any:
@@ -40,10 +42,21 @@ def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
     del variables
 
     def run(*arrays: Array) -> Any:
-        with torch.no_grad():
+        with torch.no_grad(), _whole_encoders():
             return _array(function(*map(_tensor, arrays)))
 
     return run
+
+
+@contextmanager
+def _whole_encoders() -> Iterator[None]:
+    """Transformer encoders call their layers, in place of one fused kernel that nobody can look into."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def gradient(function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor]) -> tuple[Any, list[Tensor]]:

@@ -54,7 +54,8 @@ class Players:
         count = len(maps[0])
         total = np.zeros((count, self.count))
         for assignment, values in zip(self.assignment, maps, strict=True):
-            flat = values.reshape(count, -1).astype(np.float64)
+            whole = np.broadcast_to(values, (count, *assignment.shape))  # a map may have one number for all channels
+            flat = whole.reshape(count, -1).astype(np.float64)
             order = np.argsort(assignment, axis=None, kind="stable")
             owners, starts = np.unique(assignment.ravel()[order], return_index=True)
             total[:, owners] += np.add.reduceat(flat[:, order], starts, axis=1)

@@ -43,7 +43,7 @@ ENTRIES = (
     Entry("ExpectedGradients", "explain", f"{_E}.gradients.expected", ("erion2021", "lundberg2017")),
     Entry("Conductance", "explain", f"{_E}.gradients.inside", ("dhamdhere2019",)),
     Entry("InternalInfluence", "explain", f"{_E}.gradients.inside", ("leino2018",)),
-    Entry("SmoothGrad", "explain", f"{_E}.gradients.noise", ("smilkov2017", "adebayo2018local", "hooker2019")),
+    Entry("SmoothGrad", "explain", f"{_E}.gradients.noise", ("smilkov2017", "adebayolocal2018", "hooker2019")),
     Entry(
         "LayerRelevance",
         "explain",

@@ -156,8 +156,7 @@ def _case(model: Model, e: Explanation, seed: int, progress: bool | None) -> Cas
         )
     if e.unit is not None:
         model = of_unit(model, e.unit, inputs)
-    given = tuple(e.values[n] for n in model.names) if model.names else (e.values,)
-    maps = tuple(np.broadcast_to(m, a.shape) for m, a in zip(given, inputs, strict=True))  # one number for all channels
+    maps = tuple(e.values[n] for n in model.names) if model.names else (e.values,)
     target = Resolved(np.asarray(e.selector), np.asarray(e.classes))
     if not np.any(target.selector):
         raise InvalidInput(
