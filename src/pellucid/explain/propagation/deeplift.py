@@ -15,8 +15,7 @@ from pellucid.core.model import Model
 from pellucid.core.target import Resolved
 from pellucid.explain.base import Attribution, Method, Question
 from pellucid.explain.gradients.engine import by_input
-from pellucid.explain.propagation import differences
-from pellucid.explain.propagation.differences import Differences
+from pellucid.explain.propagation.multipliers import Differences, Treatment, halves
 from pellucid.explain.propagation.plan import differences_plan, layered
 from pellucid.shapes import Array, Tensor
 
@@ -98,23 +97,24 @@ def _step(model: Model, target: Resolved, rule: str, example: Any) -> Callable[.
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
         inputs, starts = arrays[:size], arrays[size : 2 * size]
         selector = ops.concatenate([arrays[-1], arrays[-1]], axis=0)
-        at = model.embed([ops.concatenate([a, b], axis=0) for a, b in zip(inputs, starts, strict=True)])
+        found = model.embed([ops.concatenate([a, b], axis=0) for a, b in zip(inputs, starts, strict=True)])
+        at = [t * 1 for t in found]  # a copy, without the padding mask that an embedding hangs on what it puts out
         both = [ops.concatenate([a, a], axis=0) for a in inputs]  # tokens say what is padding, of a baseline too
 
         def total(*tensors: Tensor) -> tuple[Tensor, Tensor]:
             now = Differences(reveals=rule == "reveal_cancel")
             with layers.all_replaced((layer, partial(_treated, layer, how, now)) for layer, how in plan):
                 scores = target.score(model.forward_from(tensors, both), selector)
-            mine, start = differences.halves(scores)
+            mine, start = halves(scores)
             return ops.sum(mine), start
 
         start, grads = model.backend.gradient(total, at)
-        ways = [x - b for x, b in map(differences.halves, at)]
-        maps = [way * differences.halves(g)[0] for way, g in zip(ways, grads, strict=True)]
+        ways = [x - b for x, b in map(halves, at)]
+        maps = [way * halves(g)[0] for way, g in zip(ways, grads, strict=True)]
         return (*by_input(model, maps, "product"), start)
 
     return step
 
 
-def _treated(layer: Any, treatment: differences.Treatment, now: Differences, original: layers.Call) -> layers.Call:
+def _treated(layer: Any, treatment: Treatment, now: Differences, original: layers.Call) -> layers.Call:
     return treatment(layer, original, now)

@@ -7,94 +7,42 @@ values about need no treatment: their gradient is their multiplier. `DIFFERENCES
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pellucid import _backend
 from pellucid.core import layers
 from pellucid.errors import UnsupportedLayer
-from pellucid.explain.propagation.linear import Part, folded, linear_part, same
-from pellucid.explain.propagation.recurrent import Run, in_loop, in_step, stepwise
+from pellucid.explain.propagation.arithmetic import Product, Run
+from pellucid.explain.propagation.attention import attending
+from pellucid.explain.propagation.linear import folded, linear_part, parts_of_normalization, same
+from pellucid.explain.propagation.multipliers import (
+    Differences,
+    Treatment,
+    halves,
+    joined,
+    quotient,
+    rescaled,
+    shared,
+    softened,
+    squared,
+)
+from pellucid.explain.propagation.recurrent import in_loop, in_step, stepwise
 from pellucid.explain.propagation.treatments import (
     OPERATIONS,
     TREATMENTS,
     UNTREATED,
+    by_attention,
     by_folding,
     by_rule,
     by_signals,
     by_steps,
+    by_still_spread,
     entry_by_entry,
+    mixes,
     varying,
 )
 from pellucid.shapes import Tensor
-
-
-@dataclass
-class Differences:
-    """One pass: whether positive and negative parts are told apart, and what linear layers have put out."""
-
-    reveals: bool = False
-    made: dict[int, tuple[Tensor, Tensor, Part]] = field(default_factory=dict)
-
-
-Treatment = Callable[[Any, layers.Call, Differences], layers.Call]
-
-
-def halves(both: Tensor) -> tuple[Tensor, Tensor]:
-    """Examples and their baselines."""
-    from keras import ops
-
-    count = ops.shape(both)[0] // 2
-    return both[:count], both[count:]
-
-
-def joined(examples: Tensor, values: Tensor, baselines: Tensor) -> Tensor:
-    """Values of examples and baselines; the gradient is that of `examples`, and none for the baselines."""
-    from keras import ops
-
-    still = ops.stop_gradient
-    return ops.concatenate([examples + still(values - examples), still(baselines)], axis=0)
-
-
-def quotient(above: Tensor, below: Tensor) -> Tensor:
-    """A quotient of differences; 0 where the lower one vanishes."""
-    from keras import ops
-
-    small = ops.abs(below) < 1e-7
-    return ops.where(small, 0.0, above / ops.where(small, 1.0, below))
-
-
-def rescaled(a: Tensor, function: Callable[[Tensor], Tensor], now: Differences) -> Tensor:
-    """An activation: by the quotient of the differences after it and before it."""
-    from keras import ops
-
-    still = ops.stop_gradient
-    before = now.made.get(id(a)) if now.reveals else None
-    if before is not None:
-        return revealed(a, function, before[1], before[2])
-    (x, b), (y, start) = halves(a), halves(function(a))
-    near = ops.abs(x - b) < 1e-5 * (1 + ops.abs(x))  # float32 has no digits left for a quotient: take the slope
-    out = ops.where(near, y, x * still(quotient(y - start, x - b)))
-    return joined(out, y, start)
-
-
-def revealed(a: Tensor, function: Callable[[Tensor], Tensor], inputs: Tensor, part: Part) -> Tensor:
-    """An activation after a linear layer: what raises its input and what lowers it, each by a quotient of its own."""
-    from keras import ops
-
-    still, none = ops.stop_gradient, ops.zeros_like
-    above, below = (lambda w: ops.maximum(w, 0.0)), (lambda w: ops.minimum(w, 0.0))
-    x, b = halves(inputs)
-    away = x - still(b)
-    rises = still((ops.sign(away) + 1) / 2)  # half and half where a difference is zero, but its parts need not be
-    raised, lowered = away * rises, away * (1 - rises)
-    up = part(raised, above, none) + part(lowered, below, none)
-    down = part(raised, below, none) + part(lowered, above, none)
-    (_, start), (y, first) = halves(a), halves(function(a))
-    f_up, f_down, f_both = (function(start + d) for d in (up, down, up + down))
-    by_up = quotient(f_up - first + f_both - f_down, 2 * up)
-    by_down = quotient(f_down - first + f_both - f_up, 2 * down)
-    return joined(up * still(by_up) + down * still(by_down), y, first)
 
 
 def linear(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
@@ -107,9 +55,14 @@ def linear(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
         after = getattr(layer, "activation", None)
         if after is None or getattr(after, "__name__", "") == "linear":
             return z
-        return rescaled(z, after, now)
+        return _after(z, after, now)
 
     return call
+
+
+def _after(z: Tensor, function: Callable[[Tensor], Tensor], now: Differences) -> Tensor:
+    """An activation, or a softmax over the last axis."""
+    return softened(z, -1, now) if getattr(function, "__name__", "") == "softmax" else rescaled(z, function, now)
 
 
 def normalized(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
@@ -134,6 +87,8 @@ def activation(layer: Any, original: layers.Call, now: Differences) -> layers.Ca
 
         if not ops.is_tensor(x):
             raise UnsupportedLayer(f"no multiplier is known for {layer.name!r} of a constant by an input")
+        if mixes(getattr(layer, "activation", None)):
+            return softened(x, -1, now)
         return rescaled(x, lambda a: original(a * 1, *rest, **options), now)
 
     return call
@@ -172,16 +127,6 @@ def chosen(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
     return call
 
 
-def shared(product: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor:
-    """A product of two: each factor's difference times the mean of the other."""
-    from keras import ops
-
-    still = ops.stop_gradient
-    (a1, a0), (b1, b0) = halves(a), halves(b)
-    out = product(a1, still(b1 + b0) / 2) + product(still(a1 + a0) / 2, b1)
-    return joined(out, product(still(a1), still(b1)), product(a0, b0))
-
-
 def multiplied(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
     """A layer that multiplies the tensors of a list."""
 
@@ -207,23 +152,31 @@ def pairwise(layer: Any, original: layers.Call, now: Differences) -> layers.Call
 
 @dataclass
 class Gates:
-    """The arithmetic of differences inside recurrent cells: gates count as much as signals do."""
+    """The arithmetic of differences inside layers: gates count as much as signals do."""
 
     now: Differences
 
     def linear(self, run: Run, given: Tensor) -> Tensor:
-        """See `recurrent.Arithmetic.linear`."""
+        """See `Arithmetic.linear`."""
         return run(given, same, same)
 
     def activated(self, z: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """See `recurrent.Arithmetic.activated`."""
-        return rescaled(z, function, self.now)
+        """See `Arithmetic.activated`."""
+        return _after(z, function, self.now)
 
     gate = activated
 
     def gated(self, gate: Tensor, signal: Tensor) -> Tensor:
-        """See `recurrent.Arithmetic.gated`."""
+        """See `Arithmetic.gated`."""
         return shared(lambda a, b: a * b, gate, signal)
+
+    def product(self, product: Product, a: Tensor, b: Tensor) -> Tensor:
+        """See `Arithmetic.product`."""
+        return shared(product, a, b)
+
+    def softmax(self, scores: Tensor) -> Tensor:
+        """See `Arithmetic.softmax`."""
+        return softened(scores, -1, self.now)
 
 
 def in_steps(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
@@ -240,6 +193,47 @@ def stepping(layer: Any, original: layers.Call, now: Differences) -> layers.Call
         if options.get("mask") is not None:
             options["mask"] = _of_examples(options["mask"])
         with stepwise(layer):
+            return original(*inputs, **options)
+
+    return call
+
+
+def spread_out(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
+    """A normalization by the input's own spread, as a chain: squares, their mean, one over its root, and a product."""
+    from keras import ops
+
+    still = ops.stop_gradient
+
+    def spread(centre: Tensor, mean: Callable[[Tensor], Tensor], epsilon: float) -> Tensor:
+        return rescaled(mean(squared(centre)), lambda v: ops.rsqrt(v + epsilon), now)
+
+    def call(x: Tensor, *rest: Any, **options: Any) -> Tensor:
+        centre, scale = parts_of_normalization(layer, x, spread)
+        out = shared(lambda a, b: a * b, centre, scale)
+        return out + still(original(x, *rest, **options) - out)
+
+    return call
+
+
+def softening(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
+    """A softmax, layer or operation."""
+    from keras import ops
+
+    def call(scores: Tensor, mask: Tensor = None, **options: Any) -> Tensor:
+        axis = getattr(layer, "axis", getattr(layer, "dim", -1))
+        if mask is None:
+            return softened(scores, axis, now)
+        out = softened(ops.where(mask, scores, -3e4 if scores.dtype == "float16" else -1e9), axis, now)
+        return ops.where(mask, out, 0.0)
+
+    return call
+
+
+def attended(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
+    """Attention: its products are shared out between their factors, its softmax is a chain."""
+
+    def call(*inputs: Any, **options: Any) -> Any:
+        with attending(layer, Gates(now)):
             return original(*inputs, **options)
 
     return call
@@ -277,6 +271,9 @@ DIFFERENCES: dict[Treatment | None, tuple[str, ...]] = {
     in_steps: TREATMENTS[by_signals],
     stepping: TREATMENTS[by_steps],
     masked: ("Masking",),
+    spread_out: TREATMENTS[by_still_spread],
+    softening: ("Softmax",),
+    attended: TREATMENTS[by_attention],
     None: tuple(kind for kind in UNTREATED if kind not in {*_MAXIMA, "Softmax", "Maximum", "Minimum", "Masking"}),
 }
 """What is done at which kind of layer, of Keras and of torch; None: nothing has to be done."""
@@ -298,6 +295,7 @@ OPERATION_DIFFERENCES: dict[Treatment | None, tuple[str, ...]] = {
     pairwise: ("Multiply", "Matmul", "Dot"),
     constant_aside: ("Maximum", "Minimum"),
     chosen: ("MaxPool",),
+    softening: ("Softmax",),
     None: tuple(k for k in OPERATIONS[None] if k not in {"Softmax", "Max", "Maximum", "Minimum", "MaxPool"}),
 }
 """The same for operations of `keras.ops` in a functional model."""

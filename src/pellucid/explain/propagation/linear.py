@@ -166,8 +166,24 @@ def _over_kernel(layer: Any, values: Tensor) -> Tensor | None:
     return ops.reshape(values, [-1 if i == axis else 1 for i in range(rank)])
 
 
-def parts_of_normalization(layer: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+Spread = Callable[[Tensor, Change, float], Tensor]
+"""One over the spread of centred values, of these, their mean over what is normalized together, and epsilon."""
+
+
+def inverse_spread(centre: Tensor, mean: Change, epsilon: float) -> Tensor:
+    """One over the root of the mean square."""
+    from keras import ops
+
+    return ops.rsqrt(mean(ops.square(centre)) + epsilon)
+
+
+def parts_of_normalization(layer: Any, x: Tensor, spread: Spread = inverse_spread) -> tuple[Tensor, Tensor]:
     """What a layer, group or root-mean-square normalization makes of x before it shifts it.
+
+    Args:
+        layer: The normalization.
+        x: Its input (B, ...).
+        spread: Computes one over the spread.
 
     Returns:
         The values that are scaled (x less its mean, or x itself), and what they are scaled by.
@@ -176,21 +192,21 @@ def parts_of_normalization(layer: Any, x: Tensor) -> tuple[Tensor, Tensor]:
 
     kind = type(layer).__name__
     if kind in {"GroupNormalization", "GroupNorm"}:
-        return _grouped(layer, x)
+        return _grouped(layer, x, spread)
     if _backend.is_torch_module(layer):
         axes, epsilon = list(range(-len(layer.normalized_shape), 0)), layer.eps or 1.2e-7  # torch's default for float32
     else:
         axes, epsilon = [layer.axis] if isinstance(layer.axis, int) else list(layer.axis), layer.epsilon
     centre = x if kind in {"RMSNormalization", "RMSNorm"} else x - ops.mean(x, axis=axes, keepdims=True)
-    spread = ops.rsqrt(ops.mean(ops.square(centre), axis=axes, keepdims=True) + epsilon)
+    scale = spread(centre, lambda t: ops.mean(t, axis=axes, keepdims=True), epsilon)
     gamma = next((g for name in ("gamma", "weight", "scale") if (g := getattr(layer, name, None)) is not None), None)
     if gamma is None or isinstance(gamma, bool):
-        return centre, spread
+        return centre, scale
     shape = [x.shape[i] if i in {a % len(x.shape) for a in axes} else 1 for i in range(len(x.shape))]
-    return centre, spread * ops.reshape(gamma, shape)
+    return centre, scale * ops.reshape(gamma, shape)
 
 
-def _grouped(layer: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+def _grouped(layer: Any, x: Tensor, spread: Spread) -> tuple[Tensor, Tensor]:
     """The same where the mean and the spread are those of a group of channels, over all positions."""
     from keras import ops
 
@@ -205,11 +221,10 @@ def _grouped(layer: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     split = ops.reshape(x, apart)
     over = [i for i in range(1, rank + 1) if i != axis]
     centre = split - ops.mean(split, axis=over, keepdims=True)
-    spread = ops.rsqrt(
-        ops.mean(ops.square(centre), axis=over, keepdims=True) + getattr(layer, "epsilon", getattr(layer, "eps", 0.0))
-    )
+    epsilon = getattr(layer, "epsilon", getattr(layer, "eps", 0.0))
+    scale = spread(centre, lambda t: ops.mean(t, axis=over, keepdims=True), epsilon)
     whole = [count if i == 0 else x.shape[i] for i in range(rank)]
-    spread = ops.reshape(ops.broadcast_to(spread, ops.shape(centre)), whole)
+    scale = ops.reshape(ops.broadcast_to(scale, ops.shape(centre)), whole)
     if gamma is not None:
-        spread = spread * ops.reshape(gamma, [-1 if i == axis else 1 for i in range(rank)])
-    return ops.reshape(centre, whole), spread
+        scale = scale * ops.reshape(gamma, [-1 if i == axis else 1 for i in range(rank)])
+    return ops.reshape(centre, whole), scale

@@ -40,6 +40,12 @@ MOVING = (
 """Kinds of layers after which a value is still one input's own, moved or rescaled."""
 
 
+COMPARISONS = (
+    "Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual", "LogicalAnd", "LogicalOr", "LogicalNot",
+)  # fmt: skip
+"""Operations that say of tokens which of them are padding; a baseline has the padding of its example."""
+
+
 def _by_kind(table: Mapping[Any, Sequence[str]]) -> dict[str, Any]:
     return {kind: treatment for treatment, kinds in table.items() for kind in kinds}
 
@@ -90,8 +96,8 @@ def differences_plan(model: Model, example: Sequence[Array]) -> list[tuple[Any, 
         UnsupportedLayer: A layer for which no multiplier is defined.
     """
     _, calls = run_recorded(model, list(example))
-    _refuse_recurrent(model)
-    _refuse_mixing(model)
+    _refuse_more(model)
+    _refuse_mixing(model, "softmax")
     _refuse_unknown(model, calls, list(_DIFFERENCES))
     steps = [(layer, _treatment(layer, _DIFFERENCES)) for layer in layers.sublayers(model.native).values()]
     return [(layer, how) for layer, how in (*steps, *_operations(model, OPERATION_DIFFERENCES)) if how is not None]
@@ -106,7 +112,7 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
     """
     for name in composite.named:
         layers.find(model.native, name)
-    _refuse_recurrent(model)
+    _refuse_more(model)
     _refuse_mixing(model, "softmax")
     _, calls = run_recorded(model, list(example))
     first = _first_readers(calls, example)
@@ -133,14 +139,16 @@ def _rules_by_name(model: Model) -> list[tuple[str, Any]]:
     return [(owners.get(id(layer), name), layer) for name, layer in inside.items()]
 
 
-def _refuse_recurrent(model: Model) -> None:
-    """Raise for a recurrent layer that is more than its cell, step by step, or whose cell is unknown."""
+def _refuse_more(model: Model) -> None:
+    """Raise for a recurrent or attention layer that does more than its steps, or whose cell is unknown."""
     for name, layer in layers.sublayers(model.native).items():
         told = f"layer {name!r} ({type(layer).__name__}), "
         if getattr(layer, "stateful", False):
             raise UnsupportedLayer(_refusal(told + "which keeps its state from one call to the next"))
         if type(layer).__name__ == "Bidirectional" and layer.merge_mode == "mul":
             raise UnsupportedLayer(_refusal(told + "which multiplies its two directions"))
+        if getattr(layer, "use_gate", False):
+            raise UnsupportedLayer(_refusal(told + "which gates what it attends to"))
         if getattr(layer, "proj_size", 0):
             raise UnsupportedLayer(_refusal(told + "which projects its state"))
         unknown = [c for c in cells(layer) if not any(kind in STEPS for kind in kinds(c))]
@@ -161,9 +169,16 @@ def _operations(model: Model, table: Mapping[Any, Sequence[str]]) -> Iterator[tu
     by_kind = _by_kind(table)
     for node in layers.operations(model.native):
         kind = type(node).__name__
+        if kind in COMPARISONS and _about_tokens(node):
+            continue
         if kind not in by_kind:
             raise UnsupportedLayer(_refusal(f"operation {node.name!r} (keras.ops, {kind})"))
         yield node, by_kind[kind]
+
+
+def _about_tokens(node: Any) -> bool:
+    """Whether an operation reads whole numbers and truth values only, as one does that says what is padding."""
+    return all("float" not in str(t.dtype) for t in node._inbound_nodes[0].input_tensors)
 
 
 def _refuse_mixing(model: Model, *allowed: str) -> None:

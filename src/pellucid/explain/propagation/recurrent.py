@@ -1,45 +1,25 @@
 """Recurrent cells, written once for every method: what is a signal in them, what is a gate, and how the two meet.
 
-`Arithmetic` says what a method makes of each. Keras runs its own loop over time, so that masks, states and directions are
+Keras runs its own loop over time, so that masks, states and directions are
 its own; only what a cell does in one step is replaced. Layers of torch have no cell that could be replaced: their loop is
 written out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from pellucid.core import layers
+from pellucid.explain.propagation.arithmetic import Arithmetic, Function, Run
 from pellucid.explain.propagation.linear import Change
+from pellucid.explain.propagation.patches import patched
 from pellucid.shapes import Tensor
 
-Run = Callable[[Tensor, Change, Change], Tensor]
-Function = Callable[[Tensor], Tensor]
 States = Sequence[Tensor]
-
-
-class Arithmetic(Protocol):
-    """What a method does inside a cell."""
-
-    def linear(self, run: Run, given: Tensor) -> Tensor:
-        """A signal that is a linear function of what is given."""
-        ...
-
-    def activated(self, z: Tensor, function: Function) -> Tensor:
-        """A signal after its activation."""
-        ...
-
-    def gate(self, z: Tensor, function: Function) -> Tensor:
-        """How far a gate is open."""
-        ...
-
-    def gated(self, gate: Tensor, signal: Tensor) -> Tensor:
-        """A signal behind a gate."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -163,22 +143,12 @@ def _of_cell(cell: Any) -> Weights:
     )  # fmt: skip
 
 
-@contextmanager
-def stepwise(layer: Any) -> Iterator[None]:
+def stepwise(layer: Any) -> AbstractContextManager[None]:
     """A recurrent layer of Keras goes step by step through its cell until the block ends, not at once in one kernel."""
     from keras.layers import RNN
 
-    whole = {"inner_loop": partial(RNN.inner_loop, layer)}
-    fused = {name: lambda *_: False for name in ("_can_attempt_fused_lstm", "_can_attempt_fused_gru")}
-    changes = {name: change for name, change in {**whole, **fused}.items() if hasattr(layer, name)}
-    before = {name: vars(layer).get(name) for name in changes}
-    try:
-        for name, change in changes.items():
-            object.__setattr__(layer, name, change)
-        yield
-    finally:
-        for name, own in before.items():
-            object.__delattr__(layer, name) if own is None else object.__setattr__(layer, name, own)
+    fused = dict.fromkeys(("_can_attempt_fused_lstm", "_can_attempt_fused_gru"), lambda *_: False)
+    return patched(layer, {"inner_loop": partial(RNN.inner_loop, layer), **fused})
 
 
 def in_loop(module: Any, do: Arithmetic) -> layers.Call:

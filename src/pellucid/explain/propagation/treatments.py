@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from pellucid import _backend
 from pellucid.core import layers
+from pellucid.explain.propagation.arithmetic import Product, Run
+from pellucid.explain.propagation.attention import attending
 from pellucid.explain.propagation.linear import Part, batch_part, folded, linear_part, parts_of_normalization
-from pellucid.explain.propagation.recurrent import STEPS, Run, in_loop, in_step, stepwise
+from pellucid.explain.propagation.recurrent import STEPS, in_loop, in_step, stepwise
 from pellucid.explain.propagation.rules import Rule
 from pellucid.shapes import Tensor
 
@@ -161,52 +162,49 @@ def varying(node: Any) -> list[bool]:
 
 
 def by_attention(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
-    """Multi-head attention: its two products by halves; the gradient of a softmax times its input is its own rule."""
+    """Attention: its products by halves; the gradient of a softmax times its input is its own rule."""
 
     def call(*inputs: Any, **options: Any) -> Any:
-        with layers.attribute(layer, "_compute_attention", partial(_attended, layer)):
+        with attending(layer, Signals(rule, now)):
             return original(*inputs, **options)
 
     return call
 
 
-def _attended(
-    layer: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor = None, *rest: Any, **options: Any
-) -> tuple[Tensor, Tensor]:
-    """The attention of `keras.layers.MultiHeadAttention`, of projected (B, T, N, H)."""
-    from keras import ops
-
-    if options.get("use_causal_mask"):
-        attention_mask = layer._compute_causal_mask(query, value)
-    scores = halved(lambda k, q: ops.einsum(layer._dot_product_equation, k, q), key, query)
-    weights = layer._masked_softmax(scores * layer._inverse_sqrt_key_dim, attention_mask)
-    return halved(lambda w, v: ops.einsum(layer._combine_equation, w, v), weights, value), weights
-
-
 @dataclass
 class Signals:
-    """The arithmetic of relevance inside recurrent cells: signals take all of it, gates none."""
+    """The arithmetic of relevance inside layers: signals take all of it, gates none, factors of a product half each."""
 
     rule: Rule
     now: Pass
 
     def linear(self, run: Run, given: Tensor) -> Tensor:
-        """See `recurrent.Arithmetic.linear`."""
+        """See `Arithmetic.linear`."""
         return carried(self.rule, given, Part(None, run), self.now)
 
     def activated(self, z: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """See `recurrent.Arithmetic.activated`."""
+        """See `Arithmetic.activated`."""
         return function(z) if mixes(function) else followed(z, function(z))
 
     def gate(self, z: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """See `recurrent.Arithmetic.gate`."""
+        """See `Arithmetic.gate`."""
         from keras import ops
 
         return ops.stop_gradient(function(z))
 
     def gated(self, gate: Tensor, signal: Tensor) -> Tensor:
-        """See `recurrent.Arithmetic.gated`."""
+        """See `Arithmetic.gated`."""
         return gate * signal
+
+    def product(self, product: Product, a: Tensor, b: Tensor) -> Tensor:
+        """See `Arithmetic.product`."""
+        return halved(product, a, b)
+
+    def softmax(self, scores: Tensor) -> Tensor:
+        """See `Arithmetic.softmax`."""
+        from keras import ops
+
+        return ops.softmax(scores, axis=-1)
 
 
 def by_signals(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
@@ -248,7 +246,7 @@ TREATMENTS: dict[Treatment, tuple[str, ...]] = {
         "LayerNormalization", "RMSNormalization", "GroupNormalization", "LayerNorm", "RMSNorm", "GroupNorm",
     ),
     by_halves: ("Multiply", "Dot"),
-    by_attention: ("MultiHeadAttention",),
+    by_attention: ("MultiHeadAttention", "GroupedQueryAttention", "Attention", "AdditiveAttention"),
     by_signals: tuple(STEPS),
     by_steps: ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"),
 }  # fmt: skip
@@ -271,7 +269,7 @@ UNTREATED = (
 MIXING = ("softmax", "log_softmax", "glu", "sparsemax")
 """Activations that are no function of one entry alone."""
 
-REFUSED = ("RNNCellBase", "MultiheadAttention", "GroupQueryAttention")
+REFUSED = ("RNNCellBase", "MultiheadAttention")
 """Kinds of layers with parts that would be treated, but whose own work with them would not."""
 
 OPERATIONS: dict[Treatment | None, tuple[str, ...]] = {

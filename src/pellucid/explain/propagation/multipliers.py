@@ -1,0 +1,120 @@
+"""Multipliers: how a difference after an operation is handed to the differences before it.
+
+Examples and their baselines are the two halves of one batch; every function gives the operation's own values, with a
+gradient that is the multiplier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pellucid.core import layers
+from pellucid.explain.propagation.linear import Part
+from pellucid.shapes import Tensor
+
+
+@dataclass
+class Differences:
+    """One pass: whether positive and negative parts are told apart, and what linear layers have put out."""
+
+    reveals: bool = False
+    made: dict[int, tuple[Tensor, Tensor, Part]] = field(default_factory=dict)
+
+
+Treatment = Callable[[Any, layers.Call, Differences], layers.Call]
+
+
+def halves(both: Tensor) -> tuple[Tensor, Tensor]:
+    """Examples and their baselines."""
+    from keras import ops
+
+    count = ops.shape(both)[0] // 2
+    return both[:count], both[count:]
+
+
+def joined(examples: Tensor, values: Tensor, baselines: Tensor) -> Tensor:
+    """Values of examples and baselines; the gradient is that of `examples`, and none for the baselines."""
+    from keras import ops
+
+    still = ops.stop_gradient
+    return ops.concatenate([examples + still(values - examples), still(baselines)], axis=0)
+
+
+def quotient(above: Tensor, below: Tensor) -> Tensor:
+    """A quotient of differences; 0 where the lower one vanishes."""
+    from keras import ops
+
+    small = ops.abs(below) < 1e-7
+    return ops.where(small, 0.0, above / ops.where(small, 1.0, below))
+
+
+def rescaled(a: Tensor, function: Callable[[Tensor], Tensor], now: Differences) -> Tensor:
+    """An activation: by the quotient of the differences after it and before it."""
+    from keras import ops
+
+    still = ops.stop_gradient
+    before = now.made.get(id(a)) if now.reveals else None
+    if before is not None:
+        return revealed(a, function, before[1], before[2])
+    (x, b), (y, start) = halves(a), halves(function(a))
+    near = ops.abs(x - b) < 1e-5 * (1 + ops.abs(x))  # float32 has no digits left for a quotient: take the slope
+    out = ops.where(near, y, x * still(quotient(y - start, x - b)))
+    return joined(out, y, start)
+
+
+def revealed(a: Tensor, function: Callable[[Tensor], Tensor], inputs: Tensor, part: Part) -> Tensor:
+    """An activation after a linear layer: what raises its input and what lowers it, each by a quotient of its own."""
+    from keras import ops
+
+    still, none = ops.stop_gradient, ops.zeros_like
+    above, below = (lambda w: ops.maximum(w, 0.0)), (lambda w: ops.minimum(w, 0.0))
+    x, b = halves(inputs)
+    away = x - still(b)
+    rises = still((ops.sign(away) + 1) / 2)  # half and half where a difference is zero, but its parts need not be
+    raised, lowered = away * rises, away * (1 - rises)
+    up = part(raised, above, none) + part(lowered, below, none)
+    down = part(raised, below, none) + part(lowered, above, none)
+    (_, start), (y, first) = halves(a), halves(function(a))
+    f_up, f_down, f_both = (function(start + d) for d in (up, down, up + down))
+    by_up = quotient(f_up - first + f_both - f_down, 2 * up)
+    by_down = quotient(f_down - first + f_both - f_up, 2 * down)
+    return joined(up * still(by_up) + down * still(by_down), y, first)
+
+
+def shared(product: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor:
+    """A product of two: each factor's difference times the mean of the other."""
+    from keras import ops
+
+    still = ops.stop_gradient
+    (a1, a0), (b1, b0) = halves(a), halves(b)
+    out = product(a1, still(b1 + b0) / 2) + product(still(a1 + a0) / 2, b1)
+    return joined(out, product(still(a1), still(b1)), product(a0, b0))
+
+
+def squared(a: Tensor) -> Tensor:
+    """The square of each entry: by the sum of what it is and what it was."""
+    return shared(lambda x, y: x * y, a, a)
+
+
+def softened(scores: Tensor, axis: Any, now: Differences) -> Tensor:
+    """A softmax, as a chain: exp of the scores, their sum, its logarithm, and exp of the scores less that.
+
+    The sum is taken from the highest score of example and baseline on, so that nothing overflows; where one of them is
+    far below, its logarithm is taken on its own.
+    """
+    from keras import ops
+
+    still = ops.stop_gradient
+    x, b = halves(scores)
+    top = still(ops.max(ops.maximum(x, b), axis=axis, keepdims=True))
+    top = ops.concatenate([top, top], axis=0)
+    level = still(ops.logsumexp(scores, axis=axis, keepdims=True))
+    total = ops.sum(rescaled(scores - top, ops.exp, now), axis=axis, keepdims=True)
+
+    def logarithm(total: Tensor) -> Tensor:
+        out = ops.log(ops.maximum(total, 1e-30))
+        return out + still(level - out)
+
+    return rescaled(scores - rescaled(total, logarithm, now), ops.exp, now)
