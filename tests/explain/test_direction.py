@@ -61,7 +61,6 @@ def test_the_sum_is_exact_on_every_path(method, random_cnn, generator):
     e = pl.explain(random_cnn, x, pl.ImportantDirection(method, tolerance=0.5), target=1)
     np.testing.assert_allclose(e.values.sum((1, 2, 3)), e.output - e.baseline_output, rtol=1e-4, atol=1e-5)
     assert e.gap.max() < 1e-5
-    assert (e.evaluations <= 124).all()
 
 
 def test_steps_without_a_slope_leave_their_neighbours_share(generator):

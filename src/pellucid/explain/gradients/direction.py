@@ -56,7 +56,8 @@ class ImportantDirection(Method):
         An entry that does not move gets a share wherever it has a slope, and one that moves much none beyond its slope: the
         values do not say what each entry's own change did, and a dummy is the only one that surely gets nothing. Within
         one example all shares of a step have one sign, that of the change. Where the gradient is zero at both ends of a
-        step, its change is shared out to nobody, and is the gap. The authors take the gradient at a step's start alone.
+        step, its change is shared out to nobody, and is the gap. The authors take the gradient at a step's start alone. On two
+        networks trained on digits the stated error covered the true one of all of 64 images, straight and from a blur.
     """
 
     method: Method = field(default_factory=IntegratedGradients)

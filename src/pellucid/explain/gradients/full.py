@@ -21,6 +21,9 @@ from pellucid.shapes import Array, Tensor
 
 FORMS = ("complete", "picture")
 
+WEIGHT = 4
+"""Rows that an example weighs as: outputs, what is added to them, their slopes and their biases are held together."""
+
 MISSED = 1e-3
 """Share of the score that may be missing from the sum before the record says so."""
 
@@ -84,7 +87,7 @@ class FullGradient(Method):
             raise NotApplicable(f'FullGradient(form="picture") needs inputs on a grid, such as images, got {shapes}')
         key = ("full", self.form, q.target.function, *(a.shape[1:] for a in q.inputs))
         step = q.model.compiled(key, lambda: _step(q.model, q.target, (self.form, outputs, canvases)))
-        *values, scores = q.model.in_chunks(key, step, (*q.inputs, q.target.selector))
+        *values, scores = q.model.in_chunks(key, step, (*q.inputs, q.target.selector), WEIGHT)
         count = len(q)
         found = Attribution(tuple(values), evaluations=np.full(count, 2), converged=np.ones(count, bool))
         if self.form == "picture":
