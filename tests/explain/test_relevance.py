@@ -395,6 +395,44 @@ def test_a_batch_normalization_of_another_axis_is_not_folded():
     np.testing.assert_allclose(e.values.sum((1, 2)), e.output, rtol=1e-3)
 
 
+def test_a_quotient_sends_relevance_to_what_is_divided():
+    f = lambda x: x[:, 0] / 4.0 + x[:, 1] / (1 + ops.relu(x[:, 2])) - 2.0 / x[:, 2]  # noqa: E731
+    e = pl.explain(f, np.array([[4.0, 3.0, 2.0]]), pl.LayerRelevance(pl.Epsilon(1e-9)))
+    np.testing.assert_allclose(e.values, [[1, 1, -1]], rtol=1e-5)
+    d = pl.explain(f, np.array([[4.0, 3.0, 2.0]]), pl.DeepLift(baseline=np.array([0.0, 1.0, 1.0])))
+    np.testing.assert_allclose(d.values, [[1, 2 * (1 / 2 + 1 / 3) / 2, 2 * (1 / 3 - 1 / 2) + 1]], rtol=1e-5)
+    assert d.gap[0] < 1e-6
+
+
+def test_bounds_of_an_image_reach_a_layer_behind_a_flattening():
+    net = filled(keras.Sequential([keras.Input((2, 3)), layers.Flatten(), layers.Dense(4, "relu"), layers.Dense(2)]))
+    draw = np.random.default_rng(16)
+    x, low = draw.uniform(size=(3, 2, 3)), -draw.uniform(size=(2, 3))
+    box = lambda bound: pl.LayerRelevance(pl.Composite(first=pl.ZBox(low=bound, high=2.0)))  # noqa: E731
+    e, flat = pl.explain(net, x, box(low), target=0), pl.explain(net, x, box(low.ravel()), target=0)
+    np.testing.assert_allclose(e.values, flat.values, rtol=1e-6)
+    with pytest.raises(InvalidOption, match=re.escape("a bound of shape (5,) does not fit")):
+        pl.explain(net, x, box(np.zeros(5)), target=0)
+
+
+def test_rules_by_name_are_a_copy():
+    given = {"a": pl.Epsilon()}
+    composite = pl.Composite(named=given)
+    given["b"] = pl.Gamma()
+    assert list(composite.named) == ["a"]
+
+
+def sharpened(x):
+    return ops.softmax(2 * x, axis=-1)
+
+
+@pytest.mark.parametrize("method", [pl.LayerRelevance(), pl.DeepLift()], ids=repr)
+def test_an_activation_that_mixes_is_found_by_what_it_does(method):
+    net = keras.Sequential([keras.Input((3,)), layers.Dense(4, sharpened, name="gate"), layers.Dense(2)])
+    with pytest.raises(UnsupportedLayer, match=re.escape("activation of 'gate' (sharpened)")):
+        pl.explain(net, np.ones((2, 3)), method)
+
+
 class Squared(layers.Dense):
     """Called a dense layer, and not linear."""
 

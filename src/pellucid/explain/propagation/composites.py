@@ -31,6 +31,7 @@ class Composite(Value):
     named: Mapping[str, Rule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "named", dict(self.named))
         given = {"dense": self.dense, "convolution": self.convolution, "first": self.first, **self.named}
         for name, rule in given.items():
             if not (isinstance(rule, Rule) or (name == "first" and rule is None)):

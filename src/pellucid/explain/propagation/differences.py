@@ -260,6 +260,20 @@ def _of_examples(both: Tensor) -> Tensor:
     return ops.concatenate([halves(both)[0]] * 2, axis=0)
 
 
+def divided(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
+    """A quotient: a product with one over the divisor."""
+
+    def call(a: Any, b: Any) -> Tensor:
+        own = varying(layer)
+        if not own[1]:
+            return original(a, b)
+        if not own[0]:
+            return rescaled(b, lambda t: original(a, t), now)
+        return shared(lambda x, y: x * y, a, rescaled(b, lambda t: 1 / t, now))
+
+    return call
+
+
 _MAXIMA = tuple(kind for kind in UNTREATED if "Max" in kind and kind != "Maximum")
 
 DIFFERENCES: dict[Treatment | None, tuple[str, ...]] = {
@@ -293,6 +307,7 @@ OPERATION_DIFFERENCES: dict[Treatment | None, tuple[str, ...]] = {
         "Rsqrt",
     ),
     pairwise: ("Multiply", "Matmul", "Dot"),
+    divided: ("Divide", "TrueDivide"),
     constant_aside: ("Maximum", "Minimum"),
     chosen: ("MaxPool",),
     softening: ("Softmax",),

@@ -187,8 +187,25 @@ def _refuse_mixing(model: Model, *allowed: str) -> None:
     for name, layer in layers.sublayers(model.native).items():
         for activation in (getattr(layer, "activation", None), getattr(layer, "recurrent_activation", None)):
             kind = getattr(activation, "__name__", "")
-            if mixes(activation) and kind not in allowed and id(layer) not in taken_off:
+            if (mixes(activation) or _spreads(activation)) and kind not in allowed and id(layer) not in taken_off:
                 raise UnsupportedLayer(_refusal(f"activation of {name!r} ({kind})"))
+
+
+def _spreads(activation: Any) -> bool:
+    """Whether a change of one entry changes others after an activation, which may be anybody's function."""
+    from keras import ops
+
+    if activation is None or hasattr(activation, "call"):  # a layer is looked at as such
+        return False
+    before = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 3, 4)
+    after = before.copy()
+    after[0, 0, 0] += 1
+    first, second = (ops.convert_to_numpy(activation(ops.convert_to_tensor(a))) for a in (before, after))
+    if first.shape != before.shape:
+        return True
+    changed = first != second
+    changed[0, 0, 0] = False
+    return bool(changed.any())
 
 
 def _refusal(what: str) -> str:

@@ -195,7 +195,8 @@ class ZBox(Rule):
     """Shares among inputs that lie between two bounds: `n_ij = x_i w_ij - l_i w_ij+ - h_i w_ij-`.
 
     Args:
-        low: The least value l an input can have: a number, or an array that broadcasts over an example.
+        low: The least value l an input can have, in the units that the layer reads: a number, or an array that broadcasts over
+            an example.
         high: The largest value h.
 
     Raises:
@@ -222,8 +223,23 @@ class ZBox(Rule):
         from keras import ops
 
         none = ops.zeros_like
-        total = run(ones * x, same, none) - run(ones * self.low, _above, none) - run(ones * self.high, _below, none)
+        low, high = (ones * ops.cast(_placed(bound, x), ones.dtype) for bound in (self.low, self.high))
+        total = run(ones * x, same, none) - run(low, _above, none) - run(high, _below, none)
         return [(1.0, total)]
+
+
+def _placed(bound: Any, x: Tensor) -> Any:
+    """A bound of one example's inputs, in the shape in which a layer reads them."""
+    array, shape = np.asarray(bound, np.float32), tuple(x.shape[1:])
+    if None not in shape and array.size == np.prod(shape) and array.ndim:
+        return array.reshape(shape)
+    try:
+        np.broadcast_to(array, [s or 1 for s in shape])
+    except ValueError:
+        raise InvalidOption(
+            f"ZBox: a bound of shape {array.shape} does not fit an example {shape} of the layer that reads the input"
+        ) from None
+    return array
 
 
 def _above(tensor: Tensor) -> Tensor:

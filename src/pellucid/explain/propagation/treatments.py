@@ -153,6 +153,18 @@ def by_pairs(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers
     return call
 
 
+def by_numerator(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
+    """A quotient: what is divided takes all, as where a normalization's spread is held; of a constant, the divisor."""
+    from keras import ops
+
+    def call(a: Any, b: Any) -> Tensor:
+        if not all(varying(layer)):
+            return original(a, b) if varying(layer)[0] else followed(b, original(a, b))
+        return original(a, ops.stop_gradient(b))
+
+    return call
+
+
 def varying(node: Any) -> list[bool]:
     """Which of the two arguments of a `keras.ops` node depend on the model's inputs; the others are constants."""
     from keras import KerasTensor
@@ -278,6 +290,7 @@ OPERATIONS: dict[Treatment | None, tuple[str, ...]] = {
         "HardSigmoid", "HardSilu", "HardTanh",
     ),
     by_pairs: ("Multiply", "Matmul", "Dot"),
+    by_numerator: ("Divide", "TrueDivide"),
     None: (
         "Add", "Subtract", "Negative", "Mean", "Sum", "Max", "Maximum", "Minimum", "Reshape", "Transpose", "Swapaxes", "Squeeze",
         "ExpandDims", "Concatenate", "Stack", "GetItem", "Pad", "Flip", "Roll", "Split", "Unstack", "BroadcastTo", "Repeat",
