@@ -28,11 +28,13 @@ ENTRY = {"explain": ("explain",), "verify": ("verify",), "measure": ("measure",)
 
 def pages() -> dict[str, str]:
     """Every page of the reference by file name."""
+    from pellucid.explain.propagation.table import page as treatments
     from pellucid.report.finding import reference as findings
 
     found = {f"{verb}.md": _verb(verb, title) for verb, title in VERBS.items()}
     found["core.md"] = _core()
     found["findings.md"] = findings()
+    found["propagation.md"] = treatments()
     found["bibliography.md"] = _bibliography()
     return {"index.md": _index(), **found}
 
@@ -45,6 +47,7 @@ def _index() -> str:
         names = ", ".join(f"[{e.name}]({verb}.md#{e.name.lower()})" for e in entries(verb))
         lines += [f"- [{verb}]({verb}.md): {title.lower()}. {names}"]
     lines += ["- [core](core.md): models, data, targets, results", "- [findings](findings.md): every code of an audit"]
+    lines += ["- [propagation](propagation.md): what relevance and differences do at each kind of layer"]
     return "\n".join([*lines, "- [bibliography](bibliography.md): every paper"]) + "\n"
 
 
