@@ -329,9 +329,10 @@ def test_a_softmax_inside_is_its_gradient_times_its_input():
     np.testing.assert_allclose(pl.explain(one, x, method).values, pl.explain(two, x, method).values, rtol=1e-5)
 
 
-@pytest.mark.parametrize("rules", [pl.EpsilonPlusFlat(), pl.Epsilon(), pl.Gamma()], ids=repr)
-def test_half_precision_layers_are_passed_through(rules):
-    half = lambda: keras.DTypePolicy("mixed_bfloat16")  # noqa: E731
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("rules", [pl.EpsilonPlusFlat(), pl.Epsilon(), pl.Gamma(), pl.AlphaBeta()], ids=repr)
+def test_half_precision_layers_are_passed_through(rules, policy):
+    half = lambda: keras.DTypePolicy(policy)  # noqa: E731
     net = filled(keras.Sequential([
         keras.Input((4,)), layers.Dense(8, "relu", dtype=half()), layers.Dense(6, "gelu", dtype=half()), layers.Dense(2)
     ]))  # fmt: skip

@@ -55,8 +55,18 @@ def carried(rule: Rule, x: Tensor, part: Part, now: Pass, at: int | None = None)
             now.read.append(x)
         x = still(x)
     shares = rule.shares(x, z, part, ones)
-    out = sum(share * n * still(z / rule.stabilized(n)) for share, n in shares)
+    out = sum(share * n * still(_ratio(z, n, rule)) for share, n in shares)
     return out + still(z - out)
+
+
+def _ratio(z: Tensor, total: Tensor, rule: Rule) -> Tensor:
+    """z over a stabilized sum; half precision has no room for the stabilizer, nor for what is divided by it."""
+    from keras import backend, ops
+
+    if "16" not in backend.standardize_dtype(z.dtype):
+        return z / rule.stabilized(total)
+    whole = ops.cast(z, "float32") / rule.stabilized(ops.cast(total, "float32"))
+    return ops.cast(ops.clip(whole, -6e4, 6e4), z.dtype)
 
 
 def followed(x: Tensor, y: Tensor) -> Tensor:
