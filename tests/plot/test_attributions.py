@@ -39,7 +39,7 @@ def test_the_rest_is_one_bar_of_its_sum():
     values = np.arange(20.0)[None, :] - 5
     picture = attribution(explanation(values, values), 0, top=4)
     words = [m.text for m in picture.marks if isinstance(m, Text)]
-    assert "16 other inputs" in words
+    assert "16 others" in words
     assert len([m for m in picture.marks if isinstance(m, Box)]) == 5
 
 

@@ -110,7 +110,7 @@ def _bars(names: list[str], values: Array, shown: list[str], reading: Reading, s
     kept, rest = order[:top], order[top:]
     rows = [(names[i], shown[i], float(values[i])) for i in kept]
     if len(rest) and reading.contributes:
-        rows.append((f"{len(rest)} other inputs", "", float(values[rest].sum())))
+        rows.append((f"{len(rest)} others", "", float(values[rest].sum())))
     left = min(width * 0.5, max(text_width(n) + text_width(s, SMALL) + 10 for n, s, _ in rows) + 14)
     low, high = limits([v for _, _, v in rows], include=(0.0,), pad=0.02)
     scale = Scale(low, high, left + (46 if low < 0 else 4), width - (50 if high > 0 else 6))
@@ -139,7 +139,9 @@ def _heads(zero: float, reading: Reading, edges: tuple[float, float]) -> list[Ma
         return [Text(0, 14, reading.heading(width), "muted", SMALL)]
     marks: list[Mark] = []
     if width - zero > 60:
-        marks.append(Text(width - 2, 14, shorten(f"for {reading.target} →", width - zero, SMALL), "for", SMALL, "end"))
+        told = f"for {reading.target} →"
+        told = told if text_width(told, SMALL) < width - zero else "for →"
+        marks.append(Text(width - 2, 14, told, "for", SMALL, "end"))
     if zero - left > 60:
         marks.append(Text(left, 14, "← against", "against", SMALL))
     return marks

@@ -13,7 +13,7 @@ from pellucid.plot.scene import Mark, Picture, Raster, Table, Text
 from pellucid.plot.theme import SMALL
 from pellucid.shapes import Array, Floats
 
-CHANNELS, LEAST = 8, 52
+CHANNELS, LEAST = 8, 90
 """Channels of a layer that are drawn, and the least width of one in pixels."""
 
 

@@ -58,9 +58,12 @@ class Reading:
         return f"blue {names[0]}" + (f", orange {names[1]}" if self.negative else "")
 
     def heading(self, room: float) -> str:
-        """The title as a quiet line above a map."""
+        """The title as a quiet line above a map, in fewer words where there is little room."""
         text = self.title
-        return shorten(text[0].lower() + text[1:] if self.contributes else text, room, SMALL)
+        if self.contributes:
+            words = f"for {'and against ' if self.negative else ''}{self.target}"
+            text = f"what counted {words}" if text_width(f"what counted {words}", SMALL) <= room else words
+        return shorten(text, room, SMALL)
 
     def colour(self, value: float) -> str:
         """The meaning whose colour a value takes."""
