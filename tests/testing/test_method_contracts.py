@@ -12,10 +12,11 @@ MAPS = (
     "GradCam", "GradCamPlusPlus", "XGradCam", "LayerCam", "HiResCam", "GuidedGradCam", "EigenCam", "FeatureExplanationMap",
     "ScoreCam", "AblationCam",
 )  # fmt: skip
+ROWS = np.random.default_rng(5).normal(size=(4, 5))
 CASES = {
     **dict.fromkeys(MAPS, (IMAGE, {})),
-    "LayerActivation": (IMAGE, {"layer": "hidden"}),
-    "DeepShap": (TABLE, {"background": np.random.default_rng(5).normal(size=(4, 5))}),
+    **dict.fromkeys(("LayerActivation", "Conductance", "InternalInfluence"), (IMAGE, {"layer": "hidden"})),
+    **dict.fromkeys(("DeepShap", "ExpectedGradients"), (TABLE, {"background": ROWS})),
     "BlurIntegratedGradients": (IMAGE, {}),
     "DiscretizedIntegratedGradients": (TOKENS, {}),
     "Xrai": (IMAGE, {"scales": (100.0,)}),
