@@ -147,3 +147,20 @@ def test_hessian_of_something_linear_is_zero(logistic):
     vector = [np.ones((3, 1), np.float32), np.ones(1, np.float32)]
     found = backend.hessian_vector(lambda a: ops.sum(net(a, training=False)), net.trainable_variables, [x], vector)
     assert all(np.abs(f).max() == 0 for f in found)
+
+
+def test_attention_of_rows_that_are_masked_whole_has_the_right_gradient():
+    """By the values, of which attention is linear; a fused kernel was wrong here by a factor of the positions."""
+    draw = np.random.default_rng(0)
+    attention, x, way, weigh = keras.layers.MultiHeadAttention(2, 3), *draw.normal(size=(3, 1, 5, 4)).astype(np.float32)
+    mask = np.zeros((1, 5, 5), bool)
+    mask[:, :2, :2] = True
+    attention(x, x)
+
+    def total(values):
+        scalar = ops.sum(attention(x, values, x, attention_mask=mask) * ops.convert_to_tensor(weigh))
+        return scalar, scalar
+
+    step = backend.compile(lambda t: backend.gradient(total, [t])[1][0], attention.variables)
+    value = backend.compile(lambda t: total(t)[0], attention.variables)
+    np.testing.assert_allclose(np.sum(step(x) * way), value(x + way) - value(x), rtol=1e-4, atol=1e-4)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pellucid.shapes import Array, Tensor
 
@@ -60,8 +61,12 @@ def _whole_encoders() -> Iterator[None]:
 
 
 def gradient(function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor]) -> tuple[Any, list[Tensor]]:
-    """See `contract.Backend.gradient`."""
-    with torch.enable_grad():
+    """See `contract.Backend.gradient`.
+
+    Attention is computed step by step: of rows that are masked whole, as padding is, torch's fused kernel on a CPU gives wrong
+    gradients (2.13: as many times too large as there are positions).
+    """
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         leaves = [i.detach().requires_grad_() for i in inputs]
         scalar, extra = function(*leaves)
         if not scalar.requires_grad:

@@ -32,8 +32,7 @@ def check(model: Model, target: Resolved, inputs: Sequence[Array], method: str) 
         NotDifferentiable: A piece in between has no gradient; it is named.
         InvalidInput: The score does not depend on the input, or on the layer.
     """
-    reached = model.kept(("flow", target.function), lambda: _reached(model, target, inputs))
-    if any(reached):
+    if any(model.kept(("flow", target.function), lambda: _reached(model, target, inputs))):
         return
     if isinstance(model, AtLayer):
         raise InvalidInput(

@@ -46,12 +46,15 @@ def all_replaced(changes: Iterable[tuple[Any, Callable[[Call], Call]]]) -> Itera
 @contextmanager
 def attribute(layer: Any, name: str, value: Any) -> Iterator[None]:
     """Set an attribute of a layer, past its bookkeeping, until the block ends."""
-    before = getattr(layer, name)
+    own, before = name in vars(layer), getattr(layer, name)
     object.__setattr__(layer, name, value)
     try:
         yield
     finally:
-        object.__setattr__(layer, name, before)
+        if own:
+            object.__setattr__(layer, name, before)
+        else:
+            object.__delattr__(layer, name)
 
 
 def sublayers(model: Any) -> dict[str, Any]:

@@ -246,7 +246,8 @@ class Model:
 
     def embed(self, tensors: Sequence[Tensor], shift: Sequence[Tensor] = ()) -> list[Tensor]:
         """Where gradients are taken, for inputs: each input itself, or its embedding (B, T, D); `shift` is added to it."""
-        at = [tensors[e.input] if e.layer is None else e.layer(tensors[e.input]) for e in self.anatomy.entries]
+        # The product drops the mask that Keras hangs on an embedding: what counts is the mask of the inputs that are run.
+        at = [tensors[e.input] if e.layer is None else e.layer(tensors[e.input]) * 1 for e in self.anatomy.entries]
         return [a + s for a, s in zip(at, shift, strict=True)] if shift else at
 
     def forward_from(
