@@ -21,7 +21,7 @@ from benchmarks.run import prepared, work_folder
 
 LIMIT_MIB = 1024
 BACKENDS = ("tensorflow", "jax", "torch")
-IMAGES = 16
+IMAGES = 4
 """How many are explained by maps of channels; every one is run once for each channel."""
 
 

@@ -115,7 +115,8 @@ def disagreements(found: dict[str, Any]) -> list[str]:
 def verdict(one: dict[str, Any]) -> str:
     """Who is wrong, and what is done in place of the definition where that is known."""
     other = OTHERS[one["other"]]
-    told = VERDICTS[one["right"]].format(other=other)
+    own = one["right"] == "Pellucid" and other.startswith("ours")
+    told = f"**Pellucid is wrong** ({other})" if own else VERDICTS[one["right"]].format(other=other)
     does = [f"{who} {s['does']}" for who, s in (("Pellucid", one["ours"]), (other, one["theirs"])) if s["does"]]
     return "; ".join([told, *does])
 
