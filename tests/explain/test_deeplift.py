@@ -177,3 +177,26 @@ def test_an_operation_with_a_constant_is_linear():
     np.testing.assert_allclose(
         pl.explain(linear, x, pl.LayerRelevance(pl.Epsilon(1e-9))).values, x * table[:, 1], atol=1e-5
     )
+
+
+class Rectified(keras.Model):
+    """A model with a call of its own, and a rectifier in it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = layers.Dense(7, name="first"), layers.Dense(3)
+
+    def call(self, x, training=None):
+        h = ops.relu(self.first(x))
+        return self.last(h * h + 0.5 * ops.flip(h, axis=1))
+
+
+@pytest.mark.parametrize(
+    "method", [pl.DeepLift(baseline=0.7), pl.DeepLift("reveal_cancel", 0.7), pl.DeepShap(np.ones((2, 6)))]
+)
+def test_operations_in_a_models_own_call_are_treated(method):
+    keras.utils.set_random_seed(0)
+    net, x = Rectified(), np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    e = pl.explain(net, x, method, target=1)
+    assert e.gap.max() < 1e-5
+    assert pl.explain(net, x, pl.DeepLift(layer="first"), target=1).gap.max() < 1e-5

@@ -527,3 +527,22 @@ def test_a_torch_module_gets_what_its_keras_twin_gets(rule, first):
     e = pl.explain(twin, x, method, target=1)
     t = pl.explain(pl.wrap(module, output="logits"), x.transpose(0, 3, 1, 2), method, target=1)
     np.testing.assert_allclose(t.values.transpose(0, 2, 3, 1), e.values, atol=2e-3 * np.abs(e.values).max())
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="torch modules need Keras on torch")
+def test_a_first_layer_that_is_not_found_is_noted():
+    import torch
+
+    class Behind(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = torch.nn.Linear(3, 1)
+
+        def forward(self, x):
+            return self.last((x - 0.5) / 0.25)
+
+    x = np.ones((2, 3), np.float32)
+    noted = pl.explain(Behind(), x, pl.LayerRelevance(pl.Composite(first=pl.Flat())), target=0)
+    assert any("no layer was found" in note for note in noted.provenance.notes)
+    plain = torch.nn.Sequential(torch.nn.Linear(3, 1))
+    assert not pl.explain(plain, x, pl.LayerRelevance(), target=0).provenance.notes

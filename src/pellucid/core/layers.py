@@ -74,6 +74,11 @@ def sublayers(model: Any) -> dict[str, Any]:
     return {}
 
 
+def operations_known(model: Any) -> bool:
+    """Whether a model is functional, so that it says what it computes outside its layers."""
+    return hasattr(model, "operations") or hasattr(getattr(model, "_functional", None), "operations")
+
+
 def operations(model: Any) -> list[Any]:
     """The `keras.ops` nodes of functional models, nested ones among them: all that is computed outside layers."""
     models = [model, *(layer for layer in sublayers(model).values() if hasattr(layer, "operations"))]

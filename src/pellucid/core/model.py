@@ -355,15 +355,26 @@ def wrap(model: Any, output: str = "auto") -> Model:
 
 
 def as_operations(model: Model, inputs: Sequence[Array]) -> Model | None:
-    """A callable written in `keras.ops` as a model of its operations, kept on it; None where it cannot be taken apart."""
+    """A callable in `keras.ops`, or a Keras model with a call of its own, as a functional model; kept on it.
+
+    None where it cannot be taken apart.
+    """
+    import inspect
+
     import keras
+
+    def run(ends: Any) -> Any:
+        if not model.is_keras:
+            return model.call(ends)
+        options = {"training": False} if "training" in inspect.signature(model.native.call).parameters else {}
+        return model.native.call(packed(model.native, model.names, ends), **options)
 
     def made() -> Model | None:
         named = zip(inputs, model.names or ("x",), strict=True)
         ends: Any = [keras.Input(a.shape[1:], name=name, dtype=a.dtype) for a, name in named]
         try:
-            out = model.call(ends)
-        except Exception:  # whatever the callable does with a tensor that holds no numbers
+            out = run(ends)
+        except Exception:  # whatever the model does with a tensor that holds no numbers
             return None
         return Model(
             keras.Model(dict(zip(model.names, ends, strict=True)) if model.names else ends[0], out), model.output

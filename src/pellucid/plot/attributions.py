@@ -151,7 +151,7 @@ def _bar(row: tuple[str, str, float], y: float, scale: Scale, look: tuple[float,
     left, meaning = look
     name, shown, value = row
     room = left - 16
-    beside = shorten(shown, room * 0.5, SMALL)
+    beside = shorten(shown, max(room * 0.5, room - text_width(name) - 8), SMALL)
     label = shorten(name, room - text_width(beside, SMALL) - 8)
     end = scale(value)
     place, anchor = (end + 6, "start") if value >= 0 else (end - 6, "end")

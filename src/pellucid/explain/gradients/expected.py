@@ -24,8 +24,9 @@ class ExpectedGradients(Method):
     """The path of integrated gradients from many baselines at once: what counts against a typical example?
 
     Also known as GradientSHAP. `values = E [(x - b) * gradient(b + a (x - b))]` over rows b of a background and a ~ U(0, 1),
-    drawn until the standard error is small enough. The values add up to `score(x) - E score(b)`; `gap` says by how much it is missed. Draw d is the
-    same for every example. The rows are gone through in random order, again and again, so that each is drawn as often.
+    drawn until the standard error is small enough. The values add up to `score(x) - E score(b)`; `gap` says by how much
+    it is missed. Draw d is the same for every example. The rows are gone through in random order, again and again, so
+    that each is drawn as often.
 
     Args:
         background: Baselines (M, ...), a dict of them by input name, or a `Dataset`; a sample of the training data.

@@ -58,9 +58,10 @@ class DeepLift(Method):
 
     Limits:
         Two networks that compute the same function can get different values. The answer depends on the baseline, which is
-        masked where its example is. Operations written in a model's own `call` get their gradient in place of a multiplier:
-        look at `gap`, which says what is missing from the sum. "reveal_cancel" holds for activations right after a linear
-        layer (with its batch normalization); others get "rescale".
+        masked where its example is. Operations written in the `forward` of a torch module, or the `call` of a layer
+        of your own, get their gradient in place of a multiplier: look at `gap`, which says what is missing from the
+        sum. "reveal_cancel" holds for activations right after a linear layer (with its batch normalization); others
+        get "rescale".
     """
 
     rule: str = "rescale"

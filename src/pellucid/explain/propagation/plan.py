@@ -60,14 +60,18 @@ class Plan:
     Attributes:
         steps: Layers that are treated, how, and by which rule.
         direct: Shapes of one example's inputs of layers with a direct rule, call by call.
+        notes: What the record should say.
     """
 
     steps: tuple[tuple[Any, Treatment, Rule], ...]
     direct: tuple[tuple[int, ...], ...]
+    notes: tuple[str, ...] = ()
 
 
 def layered(question: Question, method: str, layer: str | None = None) -> Question:
-    """The same question of a model with layers, opened at one of them: a callable as a model of its operations.
+    """The same question of a model with layers, opened at one of them.
+
+    A callable, or a model with a call of its own, becomes a model of its operations, where it can be taken apart.
 
     Raises:
         NotDifferentiable: No gradient gets from the score to where it is asked for; `method` is named in the message.
@@ -76,14 +80,15 @@ def layered(question: Question, method: str, layer: str | None = None) -> Questi
     """
     question.require_gradient(method)
     model = question.model
-    if not (model.is_keras or model.is_torch):
+    if not model.is_torch and not layers.operations_known(model.native):
         taken_apart = as_operations(model, question.inputs)
-        if taken_apart is None:
+        if taken_apart is not None:
+            question = replace(question, model=taken_apart)
+        elif not model.is_keras:
             raise UnsupportedLayer(
                 f"{model.name} is a callable that cannot be taken apart into operations; write it in keras.ops, or give a "
                 "model with layers"
             )
-        question = replace(question, model=taken_apart)
     opened = question.opened(layer)
     opened.require_gradient(method)
     return opened
@@ -129,7 +134,9 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
     _refuse_unknown(model, calls, [*_RELEVANCE, *UNTREATED])
     direct_layers = {id(layer) for layer, treatment, rule in steps if treatment is by_rule and rule.direct}
     shapes = [tuple(np.shape(c.inputs[0])[1:]) for c in calls if id(c.layer) in direct_layers]
-    return Plan(tuple(steps), tuple(shapes))
+    unread = "no layer was found that reads the input itself: the rule of first layers was given to none"
+    asked = composite.first is not None or type(composite).rule is not Composite.rule
+    return Plan(tuple(steps), tuple(shapes), (unread,) if asked and not first else ())
 
 
 def _rules_by_name(model: Model) -> list[tuple[str, Any]]:

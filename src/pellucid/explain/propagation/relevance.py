@@ -59,10 +59,12 @@ class LayerRelevance(Method):
         "Explaining and interpreting LSTMs", doi:10.1007/978-3-030-28954-6_11.
 
     Limits:
-        The answer depends on the rules, for which there is experience but no proof. Rules that count only positive
-        weights barely depend on the layers above them (Sixt, Granz and Landgraf 2020, arXiv:1912.09818): check with
-        `ParameterRandomization`. Relevance that biases account for is lost. Operations written in a model's own `call`
-        are passed through as gradient times input. Covered by patents in some jurisdictions.
+        The answer depends on the rules, for which there is experience but no proof. Rules that count only positive weights
+        barely depend on the layers above them (Sixt, Granz and Landgraf 2020, arXiv:1912.09818): check with
+        `ParameterRandomization`. Relevance that biases account for is lost. Operations written in the `forward` of a
+        torch module, or the `call` of a layer of your own, are passed through as gradient times input: a product
+        written so counts twice, and a layer behind a shift or a permutation is not known to be the first. Covered by
+        patents in some jurisdictions.
     """
 
     rules: Any = field(default_factory=EpsilonPlusFlat)
@@ -84,13 +86,13 @@ class LayerRelevance(Method):
         """See `Method.attribute`."""
         q = layered(question, type(self).__name__, self.layer)
         key = ("relevance", self.composite, q.target.function, *(a.shape[1:] for a in q.inputs))
-        one = [a[:1] for a in q.inputs]
-        step = q.model.compiled(key, lambda: relevance_step(q.model, q.target, make_plan(q.model, self.composite, one)))
+        plan = q.model.kept(key, lambda: make_plan(q.model, self.composite, [a[:1] for a in q.inputs]))
+        step = q.model.compiled(key, lambda: relevance_step(q.model, q.target, plan))
         values = q.model.in_chunks(key, step, (*q.inputs, q.target.selector))
         count = len(q)
         return Attribution(
             values, evaluations=np.ones(count, int), converged=np.ones(count, bool), layer=self.layer,
-            hidden=self.layer is not None,
+            hidden=self.layer is not None, notes=plan.notes,
         )  # fmt: skip
 
 
