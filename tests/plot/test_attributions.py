@@ -51,6 +51,18 @@ def test_an_encoded_column_shows_the_category_that_was_set():
     assert attribution(one, 0).table.rows == (("n", "3", "−1.00"), ("colour", "blue", "0.750"))
 
 
+def test_no_word_is_cut_where_there_is_room():
+    one = explanation(
+        np.array([[1.0, 2.0]]),
+        np.array([[1.0, 3.0]]),
+        feature_names=("scan=a long category", "short"),
+        columns=("scan", "short"),
+    )
+    words = [m.text for m in attribution(one, 0).marks if isinstance(m, Text)]
+    assert {"scan", "short"} <= set(words)
+    assert not any("…" in word for word in words)
+
+
 def test_nothing_at_all_is_still_a_picture():
     assert "0.0" in attribution(table(), 1).svg()
 

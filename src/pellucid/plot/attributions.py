@@ -111,7 +111,7 @@ def _bars(names: list[str], values: Array, shown: list[str], reading: Reading, s
     rows = [(names[i], shown[i], float(values[i])) for i in kept]
     if len(rest) and reading.contributes:
         rows.append((f"{len(rest)} others", "", float(values[rest].sum())))
-    left = min(width * 0.5, max(text_width(n) + text_width(s, SMALL) + 10 for n, s, _ in rows) + 14)
+    left = min(width * 0.5, max(text_width(n) + text_width(s, SMALL) + 10 for n, s, _ in rows) + 16)
     low, high = limits([v for _, _, v in rows], include=(0.0,), pad=0.02)
     scale = Scale(low, high, left + (46 if low < 0 else 4), width - (50 if high > 0 else 6))
     base = 30 + 24 * len(rows)
