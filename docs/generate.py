@@ -6,6 +6,8 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import supported
+
 FOLDER = Path(__file__).parent / "reference"
 VERBS = {
     "explain": "Why this answer",
@@ -13,7 +15,20 @@ VERBS = {
     "measure": "How it will do on new data",
     "improve": "What makes it better",
 }
-CORE = ("wrap", "Model", "Dataset", "Margin", "Unit", "Blurred", "MaskToken", "Background", "Explanation", "Measurement", "Audit", "Recipe")
+CORE = (
+    "wrap",
+    "Model",
+    "Dataset",
+    "Margin",
+    "Unit",
+    "Blurred",
+    "MaskToken",
+    "Background",
+    "Explanation",
+    "Measurement",
+    "Audit",
+    "Recipe",
+)
 PARTS = {
     "explain": (
         "Composite", "EpsilonPlusFlat", "EpsilonGammaBox", "EpsilonAlpha2Beta1", "EpsilonAlpha2Beta1Flat",
@@ -36,6 +51,7 @@ def pages() -> dict[str, str]:
     found["findings.md"] = findings()
     found["propagation.md"] = treatments()
     found["bibliography.md"] = _bibliography()
+    found["coverage.md"] = supported.page()
     return {"index.md": _index(), **found}
 
 
@@ -48,6 +64,7 @@ def _index() -> str:
         lines += [f"- [{verb}]({verb}.md): {title.lower()}. {names}"]
     lines += ["- [core](core.md): models, data, targets, results", "- [findings](findings.md): every code of an audit"]
     lines += ["- [propagation](propagation.md): what relevance and differences do at each kind of layer"]
+    lines += ["- [coverage](coverage.md): which method works on which kind of model, and how exactly"]
     return "\n".join([*lines, "- [bibliography](bibliography.md): every paper"]) + "\n"
 
 

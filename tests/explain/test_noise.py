@@ -88,7 +88,11 @@ def test_noise_that_does_not_fit(random_mlp):
         pl.explain(random_mlp, np.zeros((2, 6)), pl.SmoothGrad(noise=np.ones(5)))
 
 
-STATISTICS = {"mean": lambda x, s: 2 * x, "squared": lambda x, s: 4 * (x**2 + s**2), "variance": lambda x, s: 4 * s**2 + 0 * x}
+STATISTICS = {
+    "mean": lambda x, s: 2 * x,
+    "squared": lambda x, s: 4 * (x**2 + s**2),
+    "variance": lambda x, s: 4 * s**2 + 0 * x,
+}
 
 
 @pytest.mark.parametrize("statistic", STATISTICS)
@@ -112,7 +116,9 @@ def test_a_variance_costs_two_evaluations_a_draw():
 
 def test_any_method_for_real_numbers_is_smoothed():
     x, s = np.array([[1.0, 2.0, 3.0]]), 0.5 * np.ones(3)
-    e = pl.explain(lambda x: x[:, 0] * x[:, 1] + x[:, 2], x, pl.SmoothGrad(pl.Occlusion(), noise=s, max_evaluations=4096))
+    e = pl.explain(
+        lambda x: x[:, 0] * x[:, 1] + x[:, 2], x, pl.SmoothGrad(pl.Occlusion(), noise=s, max_evaluations=4096)
+    )
     np.testing.assert_allclose(e.values, [[2.0, 2.0, 3.0]], atol=4 * e.standard_error.max())
 
 

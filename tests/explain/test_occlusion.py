@@ -44,7 +44,7 @@ def test_a_table_hides_columns_of_one_origin_together(generator):
     f = lambda t: t[:, 0] + t[:, 1] * t[:, 2] + 2 * t[:, 3]  # noqa: E731
     e = pl.explain(f, data, pl.Occlusion(baseline=mean))
     together = x[:, 1] * x[:, 2] - mean[1] * mean[2]
-    expected = np.column_stack([x[:, 0] - mean[0], together, together, 2 * (x[:, 3] - mean[3])])
+    expected = np.column_stack([x[:, 0] - mean[0], together / 2, together / 2, 2 * (x[:, 3] - mean[3])])
     np.testing.assert_allclose(e.values, expected, rtol=1e-4, atol=1e-5)
     assert e.evaluations.tolist() == [3] * 4
 
@@ -80,3 +80,10 @@ def test_a_series_hides_stretches_of_time(generator):
 def test_windows_that_make_no_sense(options, message, random_cnn):
     with pytest.raises(InvalidOption, match=message):
         pl.explain(random_cnn, np.zeros((1, 8, 8, 1)), pl.Occlusion(**options))
+
+
+def test_columns_of_one_origin_share_their_fall():
+    f = lambda x: 2 * x[:, 0] - x[:, 1] - x[:, 2] + x[:, 3]  # noqa: E731
+    data = pl.Dataset(np.array([[1.0, 0, 0, 5]]), kind="tabular", columns=("c", "c", "c", "n"))
+    e = pl.explain(f, data, pl.Occlusion())
+    np.testing.assert_allclose(e.values, [[2 / 3, 2 / 3, 2 / 3, 5]], rtol=1e-6)

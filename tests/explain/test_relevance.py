@@ -546,3 +546,11 @@ def test_a_first_layer_that_is_not_found_is_noted():
     assert any("no layer was found" in note for note in noted.provenance.notes)
     plain = torch.nn.Sequential(torch.nn.Linear(3, 1))
     assert not pl.explain(plain, x, pl.LayerRelevance(), target=0).provenance.notes
+
+
+def test_a_rule_that_tells_nothing_of_a_table_says_so(random_mlp):
+    x = np.ones((2, 6), np.float32)
+    assert any("Flat" in note for note in pl.explain(random_mlp, x, pl.LayerRelevance()).provenance.notes)
+    assert not any(
+        "Flat" in note for note in pl.explain(random_mlp, x, pl.LayerRelevance(pl.Epsilon())).provenance.notes
+    )
