@@ -13,7 +13,19 @@ ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "pellucid"
 FILES = sorted(SRC.rglob("*.py"))
 FRAMEWORKS = {"tensorflow", "jax", "torch"}
-HEAVY = {"keras", "scipy", "sklearn", "skimage", "matplotlib", "polars", "pyarrow", "jinja2", "typer", "rich", *FRAMEWORKS}
+HEAVY = {
+    "keras",
+    "scipy",
+    "sklearn",
+    "skimage",
+    "matplotlib",
+    "polars",
+    "pyarrow",
+    "jinja2",
+    "typer",
+    "rich",
+    *FRAMEWORKS,
+}
 
 # part of the package -> the parts it may import besides itself; the arrows of the design, spelled out
 BASE = {"errors", "shapes"}

@@ -13,7 +13,7 @@ from pellucid.core.baselines import resolve_baseline
 from pellucid.core.masks import Players, hidden_scores, make_players
 from pellucid.errors import InvalidOption
 from pellucid.explain.base import Attribution, Method, Question
-from pellucid.shapes import Array
+from pellucid.shapes import Array, Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Occlusion(Method):
 
     A window w slides over the input; `values[i]` is the mean over the windows that cover entry i of
     `score(x) - score(x with w replaced by the baseline)`. A table hides one column at a time (all columns that were
-    encoded from one go together), a sentence one token.
+    encoded from one go together, and share its fall evenly), a sentence one token.
 
     Args:
         window: Size of the window: a whole number, one for each axis but the channels', or None: an eighth of each axis
@@ -67,8 +67,13 @@ class Occlusion(Method):
         falls = q.output[:, None] - scores
         mean = (falls.astype(np.float64) @ hide) / np.maximum(hide.sum(0), 1)
         cost = np.full(len(q), len(hide))
-        values = tuple(mean[:, a].astype(np.float32) for a in cells.assignment)
+        values = tuple(self._shares(mean, a, cells) for a in cells.assignment)
         return Attribution(values, cost, np.ones(len(q), bool), baseline=fill, baseline_output=q.score_of(fill))
+
+    def _shares(self, falls: Floats, assignment: Array, cells: Players) -> Floats:
+        """The falls of cells (B, G) at the entries; columns of one origin have a part of it each, as they are added up."""
+        each = cells.sizes()[assignment] if assignment.ndim < 2 else 1
+        return (falls[:, assignment] / each).astype(np.float32)
 
     def _windows(self, question: Question, cells: Players) -> list[Array]:
         """Which cells each window hides (M, G), input by input."""

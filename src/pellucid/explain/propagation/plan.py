@@ -17,7 +17,7 @@ from pellucid.explain.base import Question
 from pellucid.explain.propagation.composites import Composite
 from pellucid.explain.propagation.differences import DIFFERENCES, OPERATION_DIFFERENCES
 from pellucid.explain.propagation.recurrent import STEPS, cells
-from pellucid.explain.propagation.rules import Epsilon, Rule
+from pellucid.explain.propagation.rules import Epsilon, Flat, Rule
 from pellucid.explain.propagation.treatments import (
     OPERATIONS,
     REFUSED,
@@ -134,9 +134,18 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
     _refuse_unknown(model, calls, [*_RELEVANCE, *UNTREATED])
     direct_layers = {id(layer) for layer, treatment, rule in steps if treatment is by_rule and rule.direct}
     shapes = [tuple(np.shape(c.inputs[0])[1:]) for c in calls if id(c.layer) in direct_layers]
-    unread = "no layer was found that reads the input itself: the rule of first layers was given to none"
-    asked = composite.first is not None or type(composite).rule is not Composite.rule
-    return Plan(tuple(steps), tuple(shapes), (unread,) if asked and not first else ())
+    return Plan(tuple(steps), tuple(shapes), _notes(composite, steps, found=bool(first)))
+
+
+def _notes(composite: Composite, steps: Sequence[tuple[Any, Treatment, Rule]], *, found: bool) -> tuple[str, ...]:
+    """What to say of the rule of first layers, where it was given to none, or to one that it tells nothing about."""
+    if not found and (composite.first is not None or type(composite).rule is not Composite.rule):
+        return ("no layer was found that reads the input itself: the rule of first layers was given to none",)
+    alike = [
+        layer for layer, _, rule in steps if isinstance(rule, Flat) and type(layer).__name__ in ("Dense", "Linear")
+    ]
+    told = "the rule Flat gives all inputs of a dense layer the same; of a table ask pl.LayerRelevance(pl.Epsilon())"
+    return (told,) if alike else ()
 
 
 def _rules_by_name(model: Model) -> list[tuple[str, Any]]:
