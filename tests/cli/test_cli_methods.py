@@ -28,7 +28,7 @@ def test_one_verb_and_one_method(pellucid_command):
 
 def test_the_bibliography(pellucid_command):
     assert pellucid_command("methods", "--bibtex").out.count("@misc{") == len(PAPERS)
-    assert pellucid_command("methods", "SmoothGrad", "--bibtex").out.startswith("@misc{smilkov2017,")
+    assert pellucid_command("methods", "Gradient", "--bibtex").out.startswith("@misc{simonyan2014,")
 
 
 def test_unknown_names_offer_the_nearest(pellucid_command):

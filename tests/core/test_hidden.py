@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 import pellucid as pl
-from pellucid.errors import InvalidInput, UnknownName
+from pellucid.errors import InvalidInput, NotApplicable, UnknownName
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +138,93 @@ def test_an_index_that_is_no_number_is_refused_at_once(index):
 def test_a_layer_behind_the_unit_is_not_on_the_way(net, x):
     with pytest.raises(InvalidInput, match="not on the way"):
         pl.explain(net, x, pl.Gradient(layer="out"), pl.Unit("inner", 0))
+
+
+def members():
+    """An ensemble of two clones, whose layers have the same names."""
+    keras.utils.set_random_seed(4)
+    base = keras.Sequential([keras.Input((4,)), layers.Dense(6, "relu"), layers.Dense(6, "relu"), layers.Dense(2)])
+    first, second = keras.models.clone_model(base), keras.models.clone_model(base)
+    second.name = "other"
+    start = keras.Input((4,))
+    return first, second, keras.Model(start, layers.Average()([first(start), second(start)]))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [pl.GuidedBackprop(), pl.LayerRelevance(pl.Epsilon(1e-9)), pl.DeepLift(baseline=0.5)],
+    ids=lambda m: type(m).__name__,
+)
+def test_layers_of_the_same_name_are_all_treated(method):
+    first, second, both = members()
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    parts = [pl.explain(net, x, method, target=0).values for net in (first, second)]
+    np.testing.assert_allclose(
+        pl.explain(both, x, method, target=0).values, np.mean(parts, axis=0), rtol=1e-3, atol=1e-5
+    )
+
+
+def test_layers_of_the_same_name_are_all_reached():
+    def inner(name):
+        start = keras.Input((4,))
+        return keras.Model(start, layers.Dense(4, "tanh", name="d")(start), name=name)
+
+    start = keras.Input((4,))
+    net = keras.Model(start, layers.Dense(2)(inner("B")(inner("A")(start))))
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    first, second = (pl.explain(net, x, pl.LayerActivation(f"{name}/d")).values for name in "AB")
+    assert np.abs(first - second).max() > 1e-3
+    with pytest.raises(UnknownName):
+        pl.explain(net, x, pl.LayerActivation("d"))
+
+
+def test_another_length_is_another_shape():
+    keras.utils.set_random_seed(0)
+    start = keras.Input((None, 3))
+    conv = layers.Conv1D(4, 2, activation="relu", name="c")(start)
+    net = pl.wrap(keras.Model(start, layers.Dense(2)(layers.GlobalAveragePooling1D()(conv))))
+    draw = np.random.default_rng(0)
+    for length in (3, 8):
+        x = draw.normal(size=(2, length, 3)).astype(np.float32)
+        e = pl.explain(net, x, pl.Conductance("c"), target=0)
+        assert e.values.shape == (2, length - 1, 4)
+        assert e.gap.max() < 0.03 * np.abs(e.values).sum((1, 2)).max()
+    with pytest.raises(InvalidInput, match="no unit"):
+        pl.explain(net, draw.normal(size=(1, 3, 3)), pl.Gradient(), pl.Unit("c", (6, 0)))
+
+
+def test_a_head_that_is_not_asked_about_is_no_row_of_zeros():
+    start = keras.Input((4,))
+    middle = layers.Dense(5, "relu")(start)
+    net = keras.Model(start, [layers.Dense(2, name="p")(middle), layers.Dense(1, name="v")(middle)])
+    with pytest.raises(InvalidInput, match="does not depend on the layer 'p'"):
+        pl.explain(net, np.ones((2, 4), np.float32), pl.GradientInput(layer="p"), target=2)
+
+
+def test_half_precision_layers_are_explained_in_full():
+    policy = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        start = keras.Input((4,))
+        net = keras.Model(start, layers.Dense(3, dtype="float32")(layers.Dense(5, "relu", name="d")(start)))
+    finally:
+        keras.mixed_precision.set_global_policy(policy)
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
+    for method in (pl.IntegratedGradients(layer="d"), pl.Conductance("d"), pl.Gradient(layer="d")):
+        assert pl.explain(net, x, method).values.dtype == np.float32
+
+
+def test_the_embedding_itself_has_no_conductance():
+    tokens = keras.Input((5,), dtype="int32")
+    net = keras.Model(
+        tokens, layers.Dense(2)(layers.GlobalAveragePooling1D()(layers.Embedding(9, 3, name="e")(tokens)))
+    )
+    with pytest.raises(NotApplicable, match="IntegratedGradients"):
+        pl.explain(net, np.ones((2, 5), int), pl.Conductance("e"))
+
+
+def test_a_wrong_dict_leaves_the_model_as_it_was(net, x):
+    model = pl.wrap(net)
+    with pytest.raises(InvalidInput):
+        pl.explain(model, {"x": x[:, :2]}, pl.Gradient())
+    assert pl.explain(model, x, pl.Gradient()).values.shape == x.shape

@@ -128,3 +128,25 @@ def test_special_tokens_stay_in_a_masked_baseline():
     f = lambda x: ops.sum(ops.cast(x, "float32"), axis=1)  # noqa: E731
     e = pl.explain(f, np.array([[101, 7, 9, 0]]), pl.Occlusion(baseline=pl.MaskToken(103, keep=(0, 101))))
     assert e.values.tolist() == [[0.0, -96.0, -94.0, 0.0]]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="plain torch modules run on torch")
+def test_channels_that_come_first_are_not_blurred_into_each_other():
+    from torch import nn
+
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+    stripes = np.zeros((1, 3, 8, 8), np.float32)
+    stripes[:, 0, :, ::2] = 1
+    baseline = pl.explain(net, stripes, pl.IntegratedGradients("blur"), target=0).baseline
+    assert not baseline[:, 1:].any()
+    assert np.ptp(baseline[0, 0, :, 2:6]) < 0.2
+
+
+def test_a_background_may_be_given_as_one_and_is_named_in_errors(random_mlp, rows, x):
+    method = pl.ExpectedGradients(pl.Background(rows), max_evaluations=16)
+    np.testing.assert_array_equal(
+        pl.explain(random_mlp, x, method).values,
+        pl.explain(random_mlp, x, pl.ExpectedGradients(rows, max_evaluations=16)).values,
+    )
+    with pytest.raises(InvalidInput, match="background: x: the model takes"):
+        pl.explain(random_mlp, x, pl.ExpectedGradients(np.zeros((3, 5))))

@@ -130,11 +130,28 @@ class Subclassed(keras.Model):
         return self.last(ops.tanh(self.first(x)))
 
 
-def test_what_is_computed_between_layers_is_missed_and_said(generator):
+def test_what_a_models_own_call_computes_is_counted(generator):
     net, x = Subclassed(), generator.normal(size=(2, 3))
     net(x)
     e = pl.explain(drawn(net), x, pl.FullGradient())
-    assert e.gap.max() > 1e-2
+    assert e.gap.max() < 1e-5
+    assert not e.provenance.notes
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="plain torch modules run on torch")
+def test_what_is_computed_between_layers_is_missed_and_said(generator):
+    import torch
+
+    class Between(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = torch.nn.Linear(3, 4), torch.nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.last(torch.tanh(self.first(x)))
+
+    e = pl.explain(Between(), 3 * generator.normal(size=(2, 3)), pl.FullGradient())
+    assert e.gap.max() > 1e-3
     assert any("computes outside its layers are missing" in note for note in e.provenance.notes)
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from pellucid.core.dataset import Dataset
 from pellucid.core.inputs import check_tokens
+from pellucid.core.layers import sublayers
 from pellucid.core.model import Model
 from pellucid.core.record import Value
 from pellucid.errors import InvalidInput, InvalidOption
@@ -20,7 +22,7 @@ class Baseline(Value, ABC):
     """A baseline that is made from the example it stands beside."""
 
     @abstractmethod
-    def beside(self, x: Array, name: str) -> Array:
+    def beside(self, x: Array, name: str, *, channels_first: bool = False) -> Array:
         """The baselines of examples (B, ...) of the input of that name."""
 
 
@@ -31,7 +33,8 @@ class Blurred(Baseline):
     Args:
         sigma: Standard deviation of the Gaussian in pixels or time steps: a number, or one for each axis that is blurred;
             None: a tenth of each axis.
-        axes: Axes of one example that are blurred, counted from 0; None: all but the last, which holds the channels.
+        axes: Axes of one example that are blurred, counted from 0; None: all but the channels', which is the last, or the
+            first where a Keras layer says so and for images of a torch module.
 
     Raises:
         InvalidOption: A sigma that is not above 0.
@@ -62,11 +65,11 @@ class Blurred(Baseline):
         if sizes.dtype.kind not in "iuf" or sizes.ndim > 1 or not np.all((sizes > 0) & np.isfinite(sizes)):
             raise InvalidOption(f"Blurred.sigma: expected numbers above 0, or None, got {self.sigma!r}")
 
-    def beside(self, x: Array, name: str) -> Array:
+    def beside(self, x: Array, name: str, *, channels_first: bool = False) -> Array:
         """See `Baseline.beside`."""
         from scipy.ndimage import gaussian_filter
 
-        axes = tuple(range(x.ndim - 2)) if self.axes is None else tuple(self.axes)
+        axes = tuple(a + channels_first for a in range(x.ndim - 2)) if self.axes is None else tuple(self.axes)
         if not axes or x.dtype.kind != "f" or any(not 0 <= a < x.ndim - 1 for a in axes):
             raise InvalidInput(
                 f"baseline of {name}: Blurred needs real numbers with axes to blur over, such as images (B, H, W, C); got "
@@ -107,7 +110,7 @@ class MaskToken(Baseline):
                     f"MaskToken.{name}: expected token numbers of at least 0, got {getattr(self, name)!r}"
                 )
 
-    def beside(self, x: Array, name: str) -> Array:
+    def beside(self, x: Array, name: str, *, channels_first: bool = False) -> Array:
         """See `Baseline.beside`."""
         if np.any(x != np.floor(x)):
             raise InvalidInput(f"baseline of {name}: MaskToken is for whole token numbers, got {x.dtype} {x.shape}")
@@ -139,8 +142,15 @@ class Background(Value):
     rows: Any
 
     def prepared(self, model: Model) -> tuple[Array, ...]:
-        """The rows as arrays (M, ...), one an input."""
-        return model.prepare(self.rows)
+        """The rows as arrays (M, ...), one an input.
+
+        Raises:
+            InvalidInput: Rows that the model does not take.
+        """
+        try:
+            return model.prepare(self.rows.rows if isinstance(self.rows, Background) else self.rows)
+        except InvalidInput as problem:
+            raise InvalidInput(f"background: {problem}") from None
 
 
 def resolve_baseline(baseline: Any, model: Model, inputs: Sequence[Array]) -> tuple[Array, ...]:
@@ -163,21 +173,32 @@ def resolve_baseline(baseline: Any, model: Model, inputs: Sequence[Array]) -> tu
         each = [baseline[name] for name in names]
     else:
         each = [baseline] * len(inputs)
-    found = tuple(_stretched(b, x, name) for b, x, name in zip(each, inputs, names, strict=True))
+    first = [_channels_first(model, x) for x in inputs]
+    found = tuple(_stretched(b, x, name, f) for b, x, name, f in zip(each, inputs, names, first, strict=True))
     for entry in model.anatomy.entries:
         if not entry.hidden:
             check_tokens(f"baseline of {names[entry.input]}", found[entry.input][:1], entry.layer)
     return found
 
 
-def _stretched(baseline: Any, x: Array, name: str) -> Array:
+def _channels_first(model: Model, x: Array) -> bool:
+    """Whether an input holds its channels before its grid."""
+    if model.is_torch:
+        return x.ndim > 3
+    return any(getattr(layer, "data_format", "") == "channels_first" for layer in sublayers(model.native).values())
+
+
+def _stretched(baseline: Any, x: Array, name: str, channels_first: bool) -> Array:
     if isinstance(baseline, Background):
         raise InvalidOption(
             "baseline: this method takes one baseline an example, not a Background; methods that take one: "
             "IntegratedGradients, ExpectedGradients, DeepShap"
         )
     if isinstance(baseline, Baseline) or (isinstance(baseline, str) and baseline == "blur"):
-        return (Blurred() if isinstance(baseline, str) else baseline).beside(x, name).astype(x.dtype, copy=False)
+        made = Blurred() if isinstance(baseline, str) else baseline
+        return made.beside(x, name, channels_first=channels_first).astype(x.dtype, copy=False)
+    if isinstance(baseline, Dataset):
+        raise InvalidOption("baseline: a Dataset holds many; give pl.Background(dataset), or one array")
     array = np.asarray(baseline)
     if array.dtype.kind not in "iufb" or not np.isfinite(array.astype(float)).all():
         raise InvalidInput(f'baseline of {name}: expected finite numbers, "blur" or a MaskToken, got {baseline!r}')

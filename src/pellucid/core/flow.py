@@ -37,7 +37,7 @@ def check(model: Model, target: Resolved, inputs: Sequence[Array], method: str) 
     if isinstance(model, AtLayer):
         raise InvalidInput(
             f"layer: {model.layer_name!r} is not on the way to the score: no gradient of it gets there; name a layer between "
-            "the input and the output that is asked about"
+            "the input and the output that is asked about (of a layer that puts out several tensors, the first is meant)"
         )
     plain = Resolved(np.ones_like(target.selector), target.classes)
     if target.function is not None and _moves(model, target, inputs) and any(_reached(model, plain, inputs)):
@@ -47,6 +47,38 @@ def check(model: Model, target: Resolved, inputs: Sequence[Array], method: str) 
     if _moves(model, target, inputs):
         raise NotDifferentiable(f"{method} needs gradients, but none gets through {model.name}; {INSTEAD}")
     raise InvalidInput(f"target: the score does not depend on the input of {model.name}; there is nothing to explain")
+
+
+def check_effect(model: Model, target: Resolved, inputs: Sequence[Array]) -> None:
+    """Raise where the score of the first example stays the same whatever is put in place of what is explained.
+
+    For maps that are zero everywhere: a flat place is an answer, a score that depends on nothing is none.
+
+    Raises:
+        InvalidInput: The score does not depend on the input, or on the layer.
+    """
+    from keras import ops
+
+    if not model.differentiable:
+        return
+    scores: list[Array] = []
+    one, draw = [a[:1] for a in inputs], np.random.default_rng(0)
+    selector = target.selector[:1]
+
+    def disturbed(*tensors: Tensor) -> None:
+        at = model.embed(tensors)
+        for scale in (0.0, 0.1, 1.0, 10.0, 1000.0):
+            noise = [ops.convert_to_tensor((scale * draw.normal(size=e.shape)).astype(np.float32)) for e in at]
+            moved = [e + ops.cast(n, e.dtype) for e, n in zip(at, noise, strict=True)]
+            found = target.score(model.forward_from(moved, tensors), ops.convert_to_tensor(selector))
+            scores.append(to_array(found))
+
+    run_once(model, disturbed, one)
+    if all(np.array_equal(scores[0], s) for s in scores):
+        what = f"layer {model.layer_name!r}" if isinstance(model, AtLayer) else "input"
+        raise InvalidInput(
+            f"target: the score does not depend on the {what} of {model.name}; there is nothing to explain"
+        )
 
 
 def notes(model: Model) -> tuple[str, ...]:

@@ -34,9 +34,11 @@ class AtLayer(Model):
 
     def embed(self, tensors: Sequence[Tensor], shift: Sequence[Tensor] = ()) -> list[Tensor]:
         """What the layer puts out, call by call; `shift` is added where the whole model is differentiated."""
+        from keras import ops
+
         with layers.read(self.layer) as seen:
             self._run(tensors, shift)
-        return seen
+        return [ops.cast(s, "float32") for s in seen]
 
     def forward_from(
         self, entries: Sequence[Tensor], tensors: Sequence[Tensor], shift: Sequence[Tensor] = ()
@@ -77,7 +79,7 @@ def at_layer(model: Model, name: str, inputs: Sequence[Array]) -> Model:
         UnknownName: There is no layer of that name.
         InvalidInput: The layer does nothing when the model runs.
     """
-    return model.kept(("at", name), lambda: AtLayer(model, name, outputs_of(model, name, inputs)))
+    return model.kept(("at", name, _shapes(inputs)), lambda: AtLayer(model, name, outputs_of(model, name, inputs)))
 
 
 def of_unit(model: Model, unit: Unit, inputs: Sequence[Array]) -> Model:
@@ -91,7 +93,7 @@ def of_unit(model: Model, unit: Unit, inputs: Sequence[Array]) -> Model:
     def made() -> Model:
         return OfUnit(model, unit, _place(unit, outputs_of(model, unit.layer, inputs)[-1][1:]))
 
-    return model.kept(("unit", unit), made)
+    return model.kept(("unit", unit, _shapes(inputs)), made)
 
 
 def target_of_unit(values: Array) -> Resolved:
@@ -118,6 +120,10 @@ def outputs_of(model: Model, name: str, inputs: Sequence[Array]) -> list[tuple[i
     if not shapes:
         raise InvalidInput(f"layer: {name!r} puts nothing out when {model.name} runs on these inputs")
     return shapes
+
+
+def _shapes(inputs: Sequence[Array]) -> tuple[tuple[int, ...], ...]:
+    return tuple(a.shape[1:] for a in inputs)
 
 
 def _as_new(base: Model) -> dict[str, Any]:

@@ -6,6 +6,7 @@ functional, sequential, nested and subclassed models are all reached in the same
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -63,15 +64,27 @@ def sublayers(model: Any) -> dict[str, Any]:
     A Keras layer is named by its own name where that is unique, by its path ("block_1/dense") where it is not.
     """
     if hasattr(model, "_flatten_layers"):
-        layers = list(model._flatten_layers(include_self=False, recursive=True))
-        names = [layer.name for layer in layers]
-        return {
-            name if names.count(name) == 1 else getattr(layer, "path", f"{name}_{i}"): layer
-            for i, (name, layer) in enumerate(zip(names, layers, strict=True))
-        }
+        layers, paths = list(model._flatten_layers(include_self=False, recursive=True)), _paths(model)
+        count = Counter(layer.name for layer in layers)
+        named: dict[str, Any] = {}
+        for layer in layers:
+            name = str(layer.name if count[layer.name] == 1 else paths.get(id(layer), layer.name))
+            free = (name, *(f"{name}_{i}" for i in range(1, len(layers))))
+            named[next(n for n in free if n not in named)] = layer
+        return named
     if hasattr(model, "named_modules"):
         return {name: module for name, module in model.named_modules() if name}
     return {}
+
+
+def _paths(model: Any, before: str = "") -> dict[int, str]:
+    """Where each layer is held, by identity: the names of those around it and its own."""
+    found: dict[int, str] = {}
+    for layer in model._flatten_layers(include_self=False, recursive=False):
+        path = f"{before}{layer.name}"
+        for key, name in {id(layer): path, **_paths(layer, f"{path}/")}.items():
+            found.setdefault(key, name)
+    return found
 
 
 def operations_known(model: Any) -> bool:
@@ -145,7 +158,8 @@ def read(layer: Any) -> Iterator[list[Tensor]]:
 
 
 def injector(by_call: Mapping[int, Tensor], *, keep: bool = False) -> Callable[[Call], Call]:
-    """Makes a call that puts out given tensors, by the number of the call; `keep`: further outputs stay as they are."""
+    """Makes a call that puts out given tensors, by the number of the call; `keep`: further outputs and types stay."""
+    from keras import ops
 
     def make(original: Call) -> Call:
         count = iter(range(10**9))
@@ -154,7 +168,10 @@ def injector(by_call: Mapping[int, Tensor], *, keep: bool = False) -> Callable[[
             i = next(count)
             if i not in by_call:
                 return original(*inputs, **options)
-            return with_first(original(*inputs, **options), by_call[i] * 1) if keep else by_call[i]
+            if not keep:
+                return by_call[i]
+            output = original(*inputs, **options)
+            return with_first(output, ops.cast(by_call[i] * 1, flattened(output)[0].dtype))
 
         return call
 
@@ -175,12 +192,14 @@ def shifted(layer: Any, shifts: list[Tensor], seen: list[Tensor]) -> Iterator[No
     With zeros for shifts, a gradient by the shift is the gradient at the layer; an empty list only reads the output.
     """
 
+    from keras import ops
+
     def make(original: Call) -> Call:
         def call(*inputs: Any, **options: Any) -> Any:
             output = original(*inputs, **options)
             first = flattened(output)[0]
             if len(seen) < len(shifts):
-                first = first + shifts[len(seen)]
+                first = first + ops.cast(shifts[len(seen)], first.dtype)
             seen.append(first)
             return with_first(output, first * 1)  # a copy goes on: torch may work on it in place
 

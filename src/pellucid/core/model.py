@@ -159,14 +159,23 @@ class Model:
         Raises:
             InvalidInput: No examples, NaN or infinity, text, or a shape that the model does not take.
         """
-        x = x.x if isinstance(x, Dataset) else x
+        known = self.names
+        try:
+            arrays = self._checked(x.x if isinstance(x, Dataset) else x)
+        except Exception:
+            self.names = known  # names that did not work are forgotten
+            raise
+        return self._as_taken(arrays)
+
+    def _checked(self, x: Any) -> list[Array]:
+        """Inputs as arrays of the model's shapes; looks at the model the first time."""
         arrays = [numbers(name, a) for name, a in self._named(x)]
         if self.is_keras:
             check_shapes(self.native, self.names, arrays)
         arrays = [a if a.dtype.kind in "iu" else a.astype(np.float32, copy=False) for a in arrays]
         if self._anatomy is None:
             self._look(arrays)
-        return self._as_taken(arrays)
+        return arrays
 
     def _look(self, arrays: Sequence[Array]) -> None:
         """Find out what the model is, at its first run."""
@@ -214,7 +223,7 @@ class Model:
         if self.names is not None:
             if not isinstance(x, list | tuple) or len(x) != len(self.names):
                 raise InvalidInput(
-                    f"x: the model takes {len(self.names)} inputs; give a dict with {', '.join(self.names)}"
+                    f"x: the model takes {len(self.names)} named inputs; give a dict with {', '.join(self.names)}"
                 )
             return list(zip(self.names, x, strict=True))
         return [("x", x)]

@@ -242,7 +242,10 @@ def explain(
         model, inputs, resolved, resolved.of(scores), check_seed(seed), data.kind or "tabular" if data else _kind(inputs),
         data.columns if data else None, progress=progress,
     )  # fmt: skip
-    return _recorded(question, method, method.attribute(question), data, clock)
+    found = method.attribute(question)
+    if not any(np.any(m) for m in found.values):
+        flow.check_effect(question.opened(found.layer if found.hidden else None).model, resolved, inputs)
+    return _recorded(question, method, found, data, clock)
 
 
 def _recorded(q: Question, method: Method, found: Attribution, data: Dataset | None, clock: Stopwatch) -> Explanation:

@@ -12,6 +12,7 @@ from pellucid.core import layers, options
 from pellucid.core.baselines import resolve_baseline
 from pellucid.core.progress import Progress
 from pellucid.core.target import Resolved
+from pellucid.errors import NotApplicable
 from pellucid.explain.base import Attribution, Method, Question, completeness_gap, map_norm, relative
 from pellucid.explain.gradients.engine import at_each_point, on_way, start_scores
 from pellucid.shapes import Array, Floats, Tensor
@@ -36,8 +37,14 @@ class _Inside(Method):
 
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
-        inside = question.opened(self.layer)
-        inside.require_gradient(type(self).__name__)
+        name, inside = type(self).__name__, question.opened(self.layer)
+        question.require_gradient(name)
+        inside.require_gradient(name)
+        at = layers.find(question.model.native, self.layer)
+        if any(entry.layer is at for entry in question.model.anatomy.entries):
+            raise NotApplicable(
+                f"{name}: tokens are moved at the embedding {self.layer!r} itself; ask IntegratedGradients(layer={self.layer!r})"
+            )
         baseline = resolve_baseline(self.baseline, question.model, question.inputs)
         start = start_scores(question, baseline)
         count, active = len(question), np.arange(len(question))
@@ -197,4 +204,5 @@ def _at_points(
             scores = model.base.forward_from(at, rows[:-1])
         return ops.sum(target.score(scores, rows[-1])), seen
 
-    return model.backend.gradient(total, still)
+    seen, slopes = model.backend.gradient(total, still)
+    return [ops.cast(s, "float32") for s in seen], slopes
