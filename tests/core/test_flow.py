@@ -68,7 +68,12 @@ def test_a_score_that_ignores_the_input_is_no_row_of_zeros():
 def test_a_flat_place_is_noted():
     e = pl.explain(lambda x: ops.sum(ops.relu(x - 100), axis=1), X, pl.Gradient())
     assert not e.values.any()
-    assert any("3 of 3 maps are zero" in note for note in e.provenance.notes)
+    assert any("all maps are zero everywhere: the score is flat there" in note for note in e.provenance.notes)
+
+
+def test_a_score_that_turns_out_constant_says_so():
+    e = pl.explain(lambda x: ops.sum(0 * x, axis=1), X, pl.Gradient())
+    assert any("does not depend on the input, whatever" in note for note in e.provenance.notes)
 
 
 def test_methods_that_need_no_gradient_still_answer():

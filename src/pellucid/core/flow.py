@@ -49,18 +49,10 @@ def check(model: Model, target: Resolved, inputs: Sequence[Array], method: str) 
     raise InvalidInput(f"target: the score does not depend on the input of {model.name}; there is nothing to explain")
 
 
-def check_effect(model: Model, target: Resolved, inputs: Sequence[Array]) -> None:
-    """Raise where the score of the first example stays the same whatever is put in place of what is explained.
-
-    For maps that are zero everywhere: a flat place is an answer, a score that depends on nothing is none.
-
-    Raises:
-        InvalidInput: The score does not depend on the input, or on the layer.
-    """
+def acts(model: Model, target: Resolved, inputs: Sequence[Array]) -> bool:
+    """Whether the score of the first example changes with what is put in the place of what is explained."""
     from keras import ops
 
-    if not model.differentiable:
-        return
     scores: list[Array] = []
     one, draw = [a[:1] for a in inputs], np.random.default_rng(0)
     selector = target.selector[:1]
@@ -74,11 +66,7 @@ def check_effect(model: Model, target: Resolved, inputs: Sequence[Array]) -> Non
             scores.append(to_array(found))
 
     run_once(model, disturbed, one)
-    if all(np.array_equal(scores[0], s) for s in scores):
-        what = f"layer {model.layer_name!r}" if isinstance(model, AtLayer) else "input"
-        raise InvalidInput(
-            f"target: the score does not depend on the {what} of {model.name}; there is nothing to explain"
-        )
+    return not all(np.array_equal(scores[0], s) for s in scores)
 
 
 def notes(model: Model) -> tuple[str, ...]:

@@ -242,10 +242,7 @@ def explain(
         model, inputs, resolved, resolved.of(scores), check_seed(seed), data.kind or "tabular" if data else _kind(inputs),
         data.columns if data else None, progress=progress,
     )  # fmt: skip
-    found = method.attribute(question)
-    if not any(np.any(m) for m in found.values):
-        flow.check_effect(question.opened(found.layer if found.hidden else None).model, resolved, inputs)
-    return _recorded(question, method, found, data, clock)
+    return _recorded(question, method, method.attribute(question), data, clock)
 
 
 def _recorded(q: Question, method: Method, found: Attribution, data: Dataset | None, clock: Stopwatch) -> Explanation:
@@ -256,7 +253,9 @@ def _recorded(q: Question, method: Method, found: Attribution, data: Dataset | N
         (lambda maps: None if maps is None else joined(maps, found.layer or "layer")) if found.hidden else as_given
     )
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in q.inputs)).hexdigest()[:16]
-    notes = tuple(note for note in (q.model.anatomy.note, *flow.notes(q.model), *found.notes, _flatness(found)) if note)
+    notes = tuple(
+        note for note in (q.model.anatomy.note, *flow.notes(q.model), *found.notes, _flatness(q, found)) if note
+    )
     provenance = Provenance(
         method=method, seed=q.seed, evaluations=int(found.evaluations.sum()), seconds=clock.seconds,
         model=q.model.fingerprint(), inputs=digest, versions=versions(), notes=notes,
@@ -275,10 +274,22 @@ def _recorded(q: Question, method: Method, found: Attribution, data: Dataset | N
     )  # fmt: skip
 
 
-def _flatness(found: Attribution) -> str:
-    """What to say where maps are zero everywhere."""
+def _flatness(q: Question, found: Attribution) -> str:
+    """What to say where maps are zero everywhere: a flat place is an answer, a score that depends on nothing hardly one.
+
+    Raises:
+        InvalidInput: A hidden layer that the score does not depend on.
+    """
     still = int((map_norm(found.values) == 0).sum())
-    return f"{still} of {len(found.evaluations)} maps are zero everywhere: the score is flat there" if still else ""
+    if still < len(q) or not q.model.differentiable:
+        return f"{still} of {len(q)} maps are zero everywhere: the score is flat there" if still else ""
+    if flow.acts(q.opened(found.layer if found.hidden else None).model, q.target, q.inputs):
+        return "all maps are zero everywhere: the score is flat there"
+    if found.hidden:
+        raise InvalidInput(
+            f"layer: the score does not depend on the layer {found.layer!r}; there is nothing to explain"
+        )
+    return "all maps are zero everywhere: the score does not depend on the input, whatever is put in its place"
 
 
 def _check_finite(what: str, model: Model, scores: Floats) -> None:
