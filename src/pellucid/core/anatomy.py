@@ -46,6 +46,11 @@ class Anatomy:
     multilabel: bool = False
     heads: int = 1
 
+    @property
+    def at_inputs(self) -> bool:
+        """Whether gradients are taken at the inputs themselves: at no embedding, and at no hidden layer."""
+        return all(entry.layer is None for entry in self.entries)
+
 
 def examine(model: Any, arrays: Sequence[Array]) -> Anatomy:
     """Run a `Model` on one example, and see what it is.

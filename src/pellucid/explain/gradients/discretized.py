@@ -80,7 +80,7 @@ class DiscretizedIntegratedGradients(Method):
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
         q, name = question, type(self).__name__
-        if all(entry.layer is None for entry in q.model.anatomy.entries):
+        if q.model.anatomy.at_inputs:
             shapes = ", ".join(f"{a.dtype} {a.shape}" for a in q.inputs)
             raise NotApplicable(
                 f"{name} needs tokens that an embedding layer reads, got {shapes}; use IntegratedGradients"

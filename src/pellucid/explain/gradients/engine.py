@@ -21,7 +21,7 @@ from pellucid.shapes import Array, Floats, Tensor
 def entries_of(question: Question) -> tuple[Floats, ...]:
     """Where gradients are taken: each input, or its embedding (B, T, D)."""
     model = question.model
-    if all(entry.layer is None for entry in model.anatomy.entries):
+    if model.anatomy.at_inputs:
         return question.inputs
     step = model.compiled("entries", lambda: lambda *inputs: tuple(model.embed(inputs)))
     return model.in_chunks("entries", step, question.inputs)
@@ -117,7 +117,7 @@ def along_path(question: Question, baselines: Sequence[Array], points: Points) -
 def start_scores(question: Question, baselines: Sequence[Array]) -> Floats:
     """Scores (B,) at the start of the path: the baseline in place of the input, under the input's own padding mask."""
     q = question
-    if all(entry.layer is None for entry in q.model.anatomy.entries):
+    if q.model.anatomy.at_inputs:
         return q.score_of(tuple(baselines))
     size = len(q.inputs)
 
@@ -204,7 +204,7 @@ def gradients(
     return model.backend.gradient(total, at)[1]
 
 
-def by_input(model: Model, maps: Sequence[Tensor], fold: str, size: int | None = None) -> tuple[Tensor, ...]:
+def by_input(model: Model, maps: Sequence[Tensor], fold: str) -> tuple[Tensor, ...]:
     """Maps at the entries, as one map an input: embeddings folded to one number a token, shared inputs added up.
 
     A model opened at a hidden layer gets one map a call of the layer, as it is.

@@ -110,7 +110,7 @@ def _rows_of(seed: int, draws: range, count: int) -> Array:
 def _mean_start(question: Question, rows: tuple[Array, ...]) -> Floats:
     """The mean score (B,) of the background, in the place of each example."""
     q, count = question, len(question)
-    if all(entry.layer is None for entry in q.model.anatomy.entries):  # it is the same in every place
+    if q.model.anatomy.at_inputs:  # it is the same in every place
         scores = q.model.outputs_of(rows)
         if q.target.function is not None:
             return np.full(count, q.target.of(scores).mean())
