@@ -7,6 +7,7 @@ must not have side effects. Shapes: B batch, `...` whatever the model takes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from pellucid.shapes import Array, Tensor
@@ -75,6 +76,16 @@ class Backend(Protocol):
         self, loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array], vector: Sequence[Array]
     ) -> list[Array]:
         """The Hessian of `loss(*arrays)` in the variables, times `vector` (one array a variable)."""
+        ...
+
+    def unfused(
+        self, native: Any, change: Callable[[Tensor, Tensor], tuple[Tensor, Tensor] | None]
+    ) -> AbstractContextManager[None]:
+        """Until the block ends, attention that the framework computes in one piece is computed step by step.
+
+        `change` is given its weights (B, H, Q, K) and values (B, H, K, D); gives None, or others to go on with. `native` is the
+        model as the user made it. What Keras layers compute is not meant: they can be reached without the framework.
+        """
         ...
 
     def assign(self, variables: Sequence[Any], arrays: Sequence[Array]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
@@ -117,6 +118,12 @@ def hessian_vector(
     tangent = [jnp.asarray(v, dtype=value.dtype) for v, value in zip(vector, values, strict=True)]
     _, product = jax.jvp(lambda v: jax.grad(function)(v, *arrays), (values,), (tangent,))
     return _arrays(product)
+
+
+def unfused(native: Any, change: Callable[..., Any]) -> AbstractContextManager[None]:
+    """See `contract.Backend.unfused`; models are made of Keras layers here."""
+    del native, change
+    return nullcontext()
 
 
 def assign(variables: Sequence[Any], arrays: Sequence[Array]) -> None:

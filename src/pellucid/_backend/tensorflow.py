@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,12 @@ def hessian_vector(
         along = tf.add_n([tf.reduce_sum(g * tf.cast(v, g.dtype)) for g, v in zip(grads, vector, strict=True)])
     product = outer.gradient(along, values, unconnected_gradients=ZERO)
     return [tf.convert_to_tensor(p).numpy() for p in product]
+
+
+def unfused(native: Any, change: Callable[..., Any]) -> AbstractContextManager[None]:
+    """See `contract.Backend.unfused`; models are made of Keras layers here."""
+    del native, change
+    return nullcontext()
 
 
 def assign(variables: Sequence[Any], arrays: Sequence[Array]) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from pellucid.shapes import Array, Tensor
+
+FUSED = functional.scaled_dot_product_attention
 
 name = "torch"
 static_shapes = False
@@ -152,6 +157,76 @@ def hessian_vector(
             return [np.zeros(tuple(v.shape), np.float32) for v in values]
         product = torch.autograd.grad(along, values, **options)
     return [_array(p) for p in product]
+
+
+@contextmanager
+def unfused(native: Any, change: Callable[..., Any]) -> Iterator[None]:
+    """See `contract.Backend.unfused`; Hugging Face's models run by the one function of torch that is watched."""
+    modules = native.modules() if isinstance(native, torch.nn.Module) else ()
+    held: list[Any] = [getattr(module, "config", None) for module in modules]
+    configs = {id(config): config for config in held if hasattr(config, "_attn_implementation")}
+    with ExitStack() as stack:
+        for config in configs.values():
+            stack.callback(setattr, config, "_attn_implementation", config._attn_implementation)
+        for config in configs.values():
+            config._attn_implementation = "sdpa"
+        stack.enter_context(_whole_encoders())
+        stack.enter_context(_Unfused(change))
+        yield
+
+
+class _Unfused(TorchFunctionMode):
+    """Computes attention in the steps of torch's own plain path, and shows its weights and values on the way."""
+
+    def __init__(self, change: Callable[..., Any]) -> None:
+        super().__init__()
+        self.change = change
+        self.last: Any = None  # the weights that were used last
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Called in the place of every function of torch."""
+        if func is FUSED:
+            return self.attend(*args, **(kwargs or {}))
+        if func is functional.multi_head_attention_forward:
+            return self.over_heads(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+    def over_heads(self, *args: Any, need_weights: bool = True, is_causal: bool = False, **options: Any) -> Any:
+        """`torch.nn.MultiheadAttention` works by the fused function, and gives weights only if it was asked for them."""
+        average = options.pop("average_attn_weights", True)
+        functional.scaled_dot_product_attention = self.attend  # this mode is off while it is at work
+        try:
+            causal = is_causal and not need_weights  # asked for weights, torch reads the mask and not the hint
+            out, _ = functional.multi_head_attention_forward(*args, need_weights=False, is_causal=causal, **options)
+        finally:
+            functional.scaled_dot_product_attention = FUSED
+        weights = self.last.mean(1) if average else self.last
+        return out, (weights if out.dim() == 3 else weights[0]) if need_weights else None
+
+    def attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Any = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        **options: Any,
+    ) -> Tensor:
+        """What `scaled_dot_product_attention` gives, with other weights and values if they are changed."""
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype).masked_fill(~attn_mask, -torch.inf)
+        plain = torch.ops.aten._scaled_dot_product_attention_math
+        out, weights = plain(query, key, value, attn_mask, dropout_p, is_causal, **options)
+        if options.get("enable_gqa"):
+            value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
+        four = [t.reshape(t.shape[0], prod(t.shape[1:-2]), *t.shape[-2:]) for t in (weights, value)]
+        self.last = four[0]
+        changed = self.change(*four)
+        if changed is not None:
+            self.last = changed[0]
+            out = (changed[0] @ changed[1]).reshape(out.shape)
+        return out
 
 
 def assign(variables: Sequence[Any], arrays: Sequence[Array]) -> None:
