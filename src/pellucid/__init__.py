@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pellucid.core.record import load as load
     from pellucid.core.target import Margin as Margin
     from pellucid.core.target import Unit as Unit
+    from pellucid.explain.attention.reading import AttentionReading as AttentionReading
+    from pellucid.explain.attention.reading import attention as attention
     from pellucid.explain.base import Explanation as Explanation
     from pellucid.explain.base import explain as explain
     from pellucid.improve.compare import compare as compare
@@ -49,6 +51,7 @@ _RULES = ("AlphaBeta", "Epsilon", "Flat", "Gamma", "WSquare", "ZBox", "ZPlus")
 _HOMES = {
     "Audit": "report.audit", "Dataset": "core.dataset", "Explanation": "explain.base", "Margin": "core.target",
     "Measurement": "core.measurement", "Model": "core.model", "Recipe": "improve.recipe", "Unit": "core.target",
+    "AttentionReading": "explain.attention.reading", "attention": "explain.attention.reading",
     "audit": "report.audit", "compare": "improve.compare", "explain": "explain.base", "improve": "improve.recipe",
     "load": "core.record", "measure": "measure.base", "verify": "verify.base", "wrap": "core.model",
     **dict.fromkeys(("Background", "Blurred", "MaskToken"), "core.baselines"),

@@ -1,0 +1,1 @@
+"""Attention: read, and followed through a model."""
