@@ -15,7 +15,7 @@ from pellucid.core.model import Model
 from pellucid.core.target import Resolved
 from pellucid.explain.base import Attribution, Method, Question
 from pellucid.explain.gradients.engine import by_input
-from pellucid.explain.propagation.multipliers import Differences, Treatment, halves
+from pellucid.explain.propagation.multipliers import Differences, Treatment
 from pellucid.explain.propagation.plan import differences_plan, layered
 from pellucid.shapes import Array, Tensor
 
@@ -98,20 +98,20 @@ def _step(model: Model, target: Resolved, rule: str, example: Any) -> Callable[.
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
         inputs, starts = arrays[:size], arrays[size : 2 * size]
         selector = ops.concatenate([arrays[-1], arrays[-1]], axis=0)
-        found = model.embed([ops.concatenate([a, b], axis=0) for a, b in zip(inputs, starts, strict=True)])
-        at = [t * 1 for t in found]  # a copy, without the padding mask that an embedding hangs on what it puts out
+        # Copies, without the padding mask that an embedding hangs on what it puts out.
+        at, begin = ([t * 1 for t in model.embed(given)] for given in (inputs, starts))
         both = [ops.concatenate([a, a], axis=0) for a in inputs]  # tokens say what is padding, of a baseline too
 
         def total(*tensors: Tensor) -> tuple[Tensor, Tensor]:
             now = Differences(reveals=rule == "reveal_cancel")
+            entries = [now.joined(x, b) for x, b in zip(tensors, begin, strict=True)]
             with layers.all_replaced((layer, partial(_treated, layer, how, now)) for layer, how in plan):
-                scores = target.score(model.forward_from(tensors, both), selector)
-            mine, start = halves(scores)
+                scores = target.score(model.forward_from(entries, both), selector)
+            mine, start = now.halves(scores)
             return ops.sum(mine), start
 
         start, grads = model.backend.gradient(total, at)
-        ways = [x - b for x, b in map(halves, at)]
-        maps = [way * halves(g)[0] for way, g in zip(ways, grads, strict=True)]
+        maps = [(x - b) * g for x, b, g in zip(at, begin, grads, strict=True)]
         return (*by_input(model, maps, "product"), start)
 
     return step

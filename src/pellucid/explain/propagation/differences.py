@@ -20,7 +20,6 @@ from pellucid.explain.propagation.multipliers import (
     Differences,
     Treatment,
     halves,
-    joined,
     quotient,
     rescaled,
     shared,
@@ -50,7 +49,8 @@ def linear(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
     part = linear_part(layer, original)
 
     def call(x: Tensor, *rest: Any, **options: Any) -> Tensor:
-        z = part(x)
+        examples, baselines = now.halves(x)
+        z = now.joined(part(examples), part(baselines))
         now.made[id(z)] = z, x, part
         after = getattr(layer, "activation", None)
         if after is None or getattr(after, "__name__", "") == "linear":
@@ -117,12 +117,12 @@ def chosen(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
     def call(both: Tensor, *rest: Any, **options: Any) -> Tensor:
         still = ops.stop_gradient
         pool = lambda t: original(t, *rest, **options)  # noqa: E731
-        x, b = halves(both)
-        y, start = pool(still(x)), pool(still(b))
+        x, b = now.halves(both)
+        away = (x - still(x)) * quotient(ops.ones_like(x), still(x - b))  # zero, with the gradient that is shared out
+        of_rise, of_fall = pool(still(x) + away), pool(still(b) + away)
+        y, start = still(of_rise), still(of_fall)
         top = ops.maximum(y, start)
-        away = (x - still(x)) * quotient(ops.ones_like(x), still(x - b))
-        out = pool(still(x) + away) * (top - start) + pool(still(b) + away) * (y - top)
-        return joined(out, y, start)
+        return now.valued(of_rise * (top - start) + of_fall * (y - top), y, start)
 
     return call
 
@@ -133,7 +133,7 @@ def multiplied(layer: Any, original: layers.Call, now: Differences) -> layers.Ca
     def call(inputs: Any, *rest: Any, **options: Any) -> Tensor:
         found = inputs[0]
         for factor in inputs[1:]:
-            found = shared(lambda a, b: original([a, b], *rest, **options), found, factor)
+            found = shared(lambda a, b: original([a, b], *rest, **options), found, factor, now)
         return found
 
     return call
@@ -145,7 +145,7 @@ def pairwise(layer: Any, original: layers.Call, now: Differences) -> layers.Call
     def call(a: Any, b: Any, *rest: Any, **options: Any) -> Tensor:
         if not all(varying(layer)):
             return original(a, b, *rest, **options)
-        return shared(lambda x, y: original(x, y, *rest, **options), a, b)
+        return shared(lambda x, y: original(x, y, *rest, **options), a, b, now)
 
     return call
 
@@ -168,11 +168,11 @@ class Gates:
 
     def gated(self, gate: Tensor, signal: Tensor) -> Tensor:
         """See `Arithmetic.gated`."""
-        return shared(lambda a, b: a * b, gate, signal)
+        return shared(lambda a, b: a * b, gate, signal, self.now)
 
     def product(self, product: Product, a: Tensor, b: Tensor) -> Tensor:
         """See `Arithmetic.product`."""
-        return shared(product, a, b)
+        return shared(product, a, b, self.now)
 
     def softmax(self, scores: Tensor) -> Tensor:
         """See `Arithmetic.softmax`."""
@@ -205,11 +205,11 @@ def spread_out(layer: Any, original: layers.Call, now: Differences) -> layers.Ca
     still = ops.stop_gradient
 
     def spread(centre: Tensor, mean: Callable[[Tensor], Tensor], epsilon: float) -> Tensor:
-        return rescaled(mean(squared(centre)), lambda v: ops.rsqrt(v + epsilon), now)
+        return rescaled(mean(squared(centre, now)), lambda v: ops.rsqrt(v + epsilon), now)
 
     def call(x: Tensor, *rest: Any, **options: Any) -> Tensor:
         centre, scale = parts_of_normalization(layer, x, spread)
-        out = shared(lambda a, b: a * b, centre, scale)
+        out = shared(lambda a, b: a * b, centre, scale, now)
         return out + still(original(x, *rest, **options) - out)
 
     return call
@@ -269,7 +269,7 @@ def divided(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
             return original(a, b)
         if not own[0]:
             return rescaled(b, lambda t: original(a, t), now)
-        return shared(lambda x, y: x * y, a, rescaled(b, lambda t: 1 / t, now))
+        return shared(lambda x, y: x * y, a, rescaled(b, lambda t: 1 / t, now), now)
 
     return call
 

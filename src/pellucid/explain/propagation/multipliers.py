@@ -17,29 +17,53 @@ from pellucid.shapes import Tensor
 
 @dataclass
 class Differences:
-    """One pass: whether positive and negative parts are told apart, and what linear layers have put out."""
+    """One pass: whether positive and negative parts are told apart, what linear layers have put out, and of which halves.
+
+    A batch made by `joined` remembers its halves, so that from one treated layer to the next a gradient goes through the
+    examples alone: the way back through the baselines, along which it is zero, is never taken.
+    """
 
     reveals: bool = False
     made: dict[int, tuple[Tensor, Tensor, Part]] = field(default_factory=dict)
+    joins: dict[int, tuple[Tensor, int, tuple[Tensor, Tensor]]] = field(default_factory=dict)
+
+    def halves(self, both: Tensor) -> tuple[Tensor, Tensor]:
+        """Examples and their baselines."""
+        whole, version, known = self.joins.get(id(both), (None, 0, None))
+        if whole is both and known is not None and version == _version(both):
+            return known
+        return halves(both)
+
+    def joined(self, examples: Tensor, baselines: Tensor) -> Tensor:
+        """Examples and baselines as one batch; the gradient is that of the examples, and none for the baselines."""
+        from keras import ops
+
+        known = examples, ops.stop_gradient(baselines)
+        both = ops.concatenate(known, axis=0)
+        self.joins[id(both)] = both, _version(both), known
+        return both
+
+    def valued(self, examples: Tensor, values: Tensor, baselines: Tensor) -> Tensor:
+        """`joined`, with other values for the examples than those whose gradient counts."""
+        from keras import ops
+
+        return self.joined(examples + ops.stop_gradient(values - examples), baselines)
+
+
+def _version(tensor: Tensor) -> int:
+    """How often torch has worked on a tensor in place; other frameworks never do."""
+    return getattr(tensor, "_version", 0)
 
 
 Treatment = Callable[[Any, layers.Call, Differences], layers.Call]
 
 
 def halves(both: Tensor) -> tuple[Tensor, Tensor]:
-    """Examples and their baselines."""
+    """The first half of a batch, and the second."""
     from keras import ops
 
     count = ops.shape(both)[0] // 2
     return both[:count], both[count:]
-
-
-def joined(examples: Tensor, values: Tensor, baselines: Tensor) -> Tensor:
-    """Values of examples and baselines; the gradient is that of `examples`, and none for the baselines."""
-    from keras import ops
-
-    still = ops.stop_gradient
-    return ops.concatenate([examples + still(values - examples), still(baselines)], axis=0)
 
 
 def quotient(above: Tensor, below: Tensor) -> Tensor:
@@ -50,52 +74,58 @@ def quotient(above: Tensor, below: Tensor) -> Tensor:
     return ops.where(small, 0.0, above / ops.where(small, 1.0, below))
 
 
-def rescaled(a: Tensor, function: Callable[[Tensor], Tensor], now: Differences) -> Tensor:
-    """An activation: by the quotient of the differences after it and before it."""
+def rescaled(
+    a: Tensor, function: Callable[[Tensor], Tensor], now: Differences, values: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
+    """An activation: by the quotient of the differences after it and before it; `values` are what it gives, if known."""
     from keras import ops
 
     still = ops.stop_gradient
     before = now.made.get(id(a)) if now.reveals else None
     if before is not None:
-        return revealed(a, function, before[1], before[2])
-    (x, b), (y, start) = halves(a), halves(function(a))
+        return revealed(a, function, before[1:], now)
+    x, b = now.halves(a)
+    sloped = function(x)
+    y, start = values or (sloped, function(still(b)))
     near = ops.abs(x - b) < 1e-5 * (1 + ops.abs(x))  # float32 has no digits left for a quotient: take the slope
-    out = ops.where(near, y, x * still(quotient(y - start, x - b)))
-    return joined(out, y, start)
+    out = ops.where(near, sloped, x * still(quotient(y - start, x - b)))
+    return now.valued(out, y, start)
 
 
-def revealed(a: Tensor, function: Callable[[Tensor], Tensor], inputs: Tensor, part: Part) -> Tensor:
+def revealed(a: Tensor, function: Callable[[Tensor], Tensor], made: tuple[Tensor, Part], now: Differences) -> Tensor:
     """An activation after a linear layer: what raises its input and what lowers it, each by a quotient of its own."""
     from keras import ops
 
     still, none = ops.stop_gradient, ops.zeros_like
     above, below = (lambda w: ops.maximum(w, 0.0)), (lambda w: ops.minimum(w, 0.0))
-    x, b = halves(inputs)
+    inputs, part = made
+    x, b = now.halves(inputs)
     away = x - still(b)
     rises = still((ops.sign(away) + 1) / 2)  # half and half where a difference is zero, but its parts need not be
     raised, lowered = away * rises, away * (1 - rises)
     up = part(raised, above, none) + part(lowered, below, none)
     down = part(raised, below, none) + part(lowered, above, none)
-    (_, start), (y, first) = halves(a), halves(function(a))
+    (z, start) = now.halves(a)
+    y, first = function(z), function(start)
     f_up, f_down, f_both = (function(start + d) for d in (up, down, up + down))
     by_up = quotient(f_up - first + f_both - f_down, 2 * up)
     by_down = quotient(f_down - first + f_both - f_up, 2 * down)
-    return joined(up * still(by_up) + down * still(by_down), y, first)
+    return now.valued(up * still(by_up) + down * still(by_down), y, first)
 
 
-def shared(product: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor:
+def shared(product: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor, now: Differences) -> Tensor:
     """A product of two: each factor's difference times the mean of the other."""
     from keras import ops
 
     still = ops.stop_gradient
-    (a1, a0), (b1, b0) = halves(a), halves(b)
+    (a1, a0), (b1, b0) = now.halves(a), now.halves(b)
     out = product(a1, still(b1 + b0) / 2) + product(still(a1 + a0) / 2, b1)
-    return joined(out, product(still(a1), still(b1)), product(a0, b0))
+    return now.valued(out, product(still(a1), still(b1)), product(a0, b0))
 
 
-def squared(a: Tensor) -> Tensor:
+def squared(a: Tensor, now: Differences) -> Tensor:
     """The square of each entry: by the sum of what it is and what it was."""
-    return shared(lambda x, y: x * y, a, a)
+    return shared(lambda x, y: x * y, a, a, now)
 
 
 def softened(scores: Tensor, axis: Any, now: Differences) -> Tensor:
@@ -107,14 +137,11 @@ def softened(scores: Tensor, axis: Any, now: Differences) -> Tensor:
     from keras import ops
 
     still = ops.stop_gradient
-    x, b = halves(scores)
+    x, b = now.halves(scores)
     top = still(ops.max(ops.maximum(x, b), axis=axis, keepdims=True))
     top = ops.concatenate([top, top], axis=0)
     level = still(ops.logsumexp(scores, axis=axis, keepdims=True))
     total = ops.sum(rescaled(scores - top, ops.exp, now), axis=axis, keepdims=True)
 
-    def logarithm(total: Tensor) -> Tensor:
-        out = ops.log(ops.maximum(total, 1e-30))
-        return out + still(level - out)
-
-    return rescaled(scores - rescaled(total, logarithm, now), ops.exp, now)
+    logarithm = lambda t: ops.log(ops.maximum(t, 1e-30))  # noqa: E731
+    return rescaled(scores - rescaled(total, logarithm, now, now.halves(level)), ops.exp, now)
