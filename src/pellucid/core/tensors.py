@@ -15,7 +15,8 @@ def to_array(tensor: Any) -> Array:
     if hasattr(tensor, "assign") and not callable(getattr(tensor, "value", None)):  # a Keras variable
         return to_array(getattr(tensor, "value", None))
     if hasattr(tensor, "detach"):
-        return tensor.detach().cpu().numpy()
+        tensor = tensor.detach().cpu()  # NumPy has no bfloat16
+        return (tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy()
     if hasattr(tensor, "numpy"):
         return tensor.numpy()
     return np.asarray(tensor)
