@@ -58,3 +58,8 @@ def call_with(layer: Any, call: Any, weights: Any, x: Any) -> Any:
         return cast(Any, _load("torch")).call_with(layer, weights, x)
     with keras.StatelessScope(state_mapping=weights):
         return call(x)
+
+
+def watched(module: Any, instead: Any) -> Any:
+    """Call `instead(name, function, args, kwargs)` in place of each torch function, for a `with` block."""
+    return cast(Any, _load("torch")).watched(module, instead)

@@ -258,3 +258,49 @@ def call_with(module: torch.nn.Module, weights: Sequence[tuple[Tensor, Tensor]],
     """What a module gives for x with other weights: pairs of a parameter and a tensor."""
     names = {id(parameter): name for name, parameter in module.named_parameters(recurse=False)}
     return torch.func.functional_call(module, {names[id(w)]: tensor for w, tensor in weights}, (x,))
+
+
+class Watch(TorchFunctionMode):
+    """Hands every torch function that is called to another, with its name; none while it rests."""
+
+    def __init__(self, instead: Callable[..., Any]) -> None:
+        super().__init__()
+        self.instead, self.rests = instead, False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """See `torch.overrides.TorchFunctionMode`; what is called in here is not watched."""
+        if self.rests:
+            return func(*args, **(kwargs or {}))
+        return self.instead(_function_name(func), func, args, kwargs or {})
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Watch nothing until the block ends."""
+        before, self.rests = self.rests, True
+        try:
+            yield
+        finally:
+            self.rests = before
+
+
+@contextmanager
+def watched(module: torch.nn.Module, instead: Callable[..., Any]) -> Iterator[Watch]:
+    """Call `instead(name, function, args, kwargs)` in place of each torch function until the block ends.
+
+    Parameters take no gradient in it, so that a tensor takes one where it depends on what is differentiated by.
+    """
+    learned = [p for p in module.parameters() if p.requires_grad]
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    try:
+        with Watch(instead) as watch:
+            yield watch
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
+
+
+def _function_name(function: Any) -> str:
+    """What a torch function is called: "mul" of `a * b`, "T" of an attribute that is read."""
+    name = getattr(function, "__name__", "")
+    return str(function.__self__.__name__) if name == "__get__" else name

@@ -61,8 +61,16 @@ def attribute(layer: Any, name: str, value: Any) -> Iterator[None]:
 def sublayers(model: Any) -> dict[str, Any]:
     """Every layer inside a model by its unique path, outermost first; empty for a callable.
 
-    A Keras layer is named by its own name where that is unique, by its path ("block_1/dense") where it is not.
+    A Keras layer is named by its own name where that is unique, by its path ("block_1/dense") where it is not. A model that is
+    one layer holds itself.
     """
+    found = _inside(model)
+    if not found and (hasattr(model, "_flatten_layers") or hasattr(model, "named_modules")):
+        return {str(getattr(model, "name", None) or type(model).__name__.lower()): model}
+    return found
+
+
+def _inside(model: Any) -> dict[str, Any]:
     if hasattr(model, "_flatten_layers"):
         layers, paths = list(model._flatten_layers(include_self=False, recursive=True)), _paths(model)
         count = Counter(layer.name for layer in layers)
@@ -113,7 +121,7 @@ def find(model: Any, name: str) -> Any:
 
 def leaves(model: Any) -> dict[str, Any]:
     """The layers that hold no other layers."""
-    return {name: layer for name, layer in sublayers(model).items() if not sublayers(layer)}
+    return {name: layer for name, layer in sublayers(model).items() if not _inside(layer)}
 
 
 @dataclass(frozen=True)

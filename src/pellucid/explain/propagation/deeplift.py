@@ -58,9 +58,9 @@ class DeepLift(Method):
 
     Limits:
         Two networks that compute the same function can get different values. The answer depends on the baseline, which is
-        masked where its example is. Operations written in the `forward` of a torch module, or the `call` of a layer
-        of your own, get their gradient in place of a multiplier: look at `gap`, which says what is missing from the
-        sum. "reveal_cancel" holds for activations right after a linear layer (with its batch normalization); others
+        masked where its example is. Functions written in the `forward` of a torch module are treated like layers, as long
+        as their first axis is that of the examples: look at `gap`, which says what is missing from the sum.
+        "reveal_cancel" holds for activations right after a linear layer (with its batch normalization); others
         get "rescale".
     """
 

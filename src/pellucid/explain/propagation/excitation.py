@@ -15,10 +15,19 @@ from pellucid.core.tensors import flattened, to_array
 from pellucid.errors import UnsupportedLayer
 from pellucid.explain.base import Attribution, Method, Question
 from pellucid.explain.propagation.composites import Composite
-from pellucid.explain.propagation.plan import Plan, kinds, layered, make_plan
+from pellucid.explain.propagation.plan import Plan, at_rest, kinds, layered, make_plan, writes
 from pellucid.explain.propagation.relevance import relevance_step
 from pellucid.explain.propagation.rules import Rule, Run, Share
-from pellucid.explain.propagation.treatments import TREATMENTS, Pass, Treatment, by_folding, by_rule, entry_by_entry
+from pellucid.explain.propagation.treatments import (
+    OPERATIONS,
+    TREATMENTS,
+    Pass,
+    Treatment,
+    by_folding,
+    by_rule,
+    entry_by_entry,
+)
+from pellucid.explain.propagation.watching import Watching, by_kind
 from pellucid.shapes import Array, Tensor
 
 SUMS = (
@@ -111,6 +120,8 @@ def _plan(model: Model, example: Sequence[Array], contrastive: bool) -> Plan:
             "ExcitationBackprop: the score is not made by the last linear layer alone, or gradients are asked for above it; "
             "what works on this model: Gradient, GradientInput, IntegratedGradients, Occlusion"
         )
+    own = [(model.native, _between(at_rest(model)), rule)] if writes(model) else []
+    plan = replace(plan, steps=tuple(step for step in plan.steps if not own or step[0] is not model.native))
     for layer, treatment, _ in plan.steps:
         if treatment not in (by_rule, by_folding, entry_by_entry) and id(layer) not in after:
             raise _refusal(layer)
@@ -125,7 +136,26 @@ def _plan(model: Model, example: Sequence[Array], contrastive: bool) -> Plan:
         if id(layer) not in after
     ]
     sums = [layer for layer in inside if any(kind in SUMS for kind in kinds(layer)) and id(layer) not in after]
-    return replace(plan, steps=(*steps, *((layer, _among_positive, rule) for layer in sums)))
+    return replace(plan, steps=(*steps, *((layer, _among_positive, rule) for layer in sums), *own))
+
+
+def _between(resting: Sequence[Any]) -> Treatment:
+    """What a torch module writes between its layers, up to the last linear one."""
+    table = {kind: treatment for kind, treatment in by_kind(OPERATIONS).items() if kind not in WITHOUT}
+    table |= {**dict.fromkeys(SUMS, _among_positive), **dict.fromkeys(WITHOUT, _losing)}
+
+    def treatment(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
+        def how(treated: Treatment, node: Any, run: layers.Call) -> layers.Call:
+            return treated(node, run, rule, now)
+
+        return Watching(layer, resting, table, how, done=lambda: now.won)(original)
+
+    return treatment
+
+
+def _losing(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
+    """Refused: nothing wins."""
+    raise _refusal(layer)
 
 
 def _refusal(layer: Any) -> UnsupportedLayer:
@@ -178,7 +208,11 @@ def _winners(contrastive: bool) -> Treatment:
     """The last linear layer: the score is one unit, whose weights are its gradient there."""
 
     def treatment(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
-        return lambda x, *rest, **options: original(_first_won(x, contrastive), *rest, **options)
+        def call(x: Tensor, *rest: Any, **options: Any) -> Tensor:
+            now.won = True
+            return original(_first_won(x, contrastive), *rest, **options)
+
+        return call
 
     return treatment
 

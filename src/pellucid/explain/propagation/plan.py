@@ -27,6 +27,8 @@ from pellucid.explain.propagation.treatments import (
     by_rule,
     mixes,
 )
+from pellucid.explain.propagation.watching import by_kind, by_operations, operation_differences
+from pellucid.explain.propagation.written import refusal
 from pellucid.shapes import Array
 
 FRAMEWORKS = ("keras", "torch")
@@ -46,11 +48,10 @@ COMPARISONS = (
 """Operations that say of tokens which of them are padding; a baseline has the padding of its example."""
 
 
-def _by_kind(table: Mapping[Any, Sequence[str]]) -> dict[str, Any]:
-    return {kind: treatment for treatment, kinds in table.items() for kind in kinds}
+_RELEVANCE, _DIFFERENCES = by_kind(TREATMENTS), by_kind(DIFFERENCES)
 
-
-_RELEVANCE, _DIFFERENCES = _by_kind(TREATMENTS), _by_kind(DIFFERENCES)
+KNOWN = {*_RELEVANCE, *UNTREATED}
+"""Kinds of layers of which it is known what they do."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,19 @@ def differences_plan(model: Model, example: Sequence[Array]) -> list[tuple[Any, 
     _refuse_mixing(model, "softmax")
     _refuse_unknown(model, calls, list(_DIFFERENCES))
     steps = [(layer, _treatment(layer, _DIFFERENCES)) for layer in layers.sublayers(model.native).values()]
-    return [(layer, how) for layer, how in (*steps, *_operations(model, OPERATION_DIFFERENCES)) if how is not None]
+    inside = [(model.native, operation_differences(at_rest(model)))] if writes(model) else []
+    operations = _operations(model, OPERATION_DIFFERENCES)
+    return [*((layer, how) for layer, how in (*steps, *operations) if how is not None), *inside]
+
+
+def writes(model: Model) -> bool:
+    """Whether a model is a torch module with a forward of its own around its layers."""
+    return model.is_torch and not any(kind in KNOWN for kind in kinds(model.native))
+
+
+def at_rest(model: Model) -> list[Any]:
+    """The layers of a torch module whose work is known, so that nothing has to be seen of how they do it."""
+    return [layer for layer in layers.sublayers(model.native).values() if any(kind in KNOWN for kind in kinds(layer))]
 
 
 def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> Plan:
@@ -125,9 +138,11 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
     for name, layer in _rules_by_name(model):
         treatment = _treatment(layer)
         if treatment is by_rule and _is_made_up(layer):
-            raise UnsupportedLayer(_refusal(f"layer {name!r}, whose kernel is made of several parts"))
+            raise UnsupportedLayer(refusal(f"layer {name!r}, whose kernel is made of several parts"))
         if treatment is not None:
             steps.append((layer, treatment, _rule(composite, name, layer, treatment, id(layer) in first)))
+    if writes(model):
+        steps.append((model.native, by_operations(at_rest(model), composite), Epsilon()))
     steps += [
         (node, treatment, Epsilon()) for node, treatment in _operations(model, OPERATIONS) if treatment is not None
     ]
@@ -160,16 +175,16 @@ def _refuse_more(model: Model) -> None:
     for name, layer in layers.sublayers(model.native).items():
         told = f"layer {name!r} ({type(layer).__name__}), "
         if getattr(layer, "stateful", False):
-            raise UnsupportedLayer(_refusal(told + "which keeps its state from one call to the next"))
+            raise UnsupportedLayer(refusal(told + "which keeps its state from one call to the next"))
         if type(layer).__name__ == "Bidirectional" and layer.merge_mode == "mul":
-            raise UnsupportedLayer(_refusal(told + "which multiplies its two directions"))
+            raise UnsupportedLayer(refusal(told + "which multiplies its two directions"))
         if getattr(layer, "use_gate", False):
-            raise UnsupportedLayer(_refusal(told + "which gates what it attends to"))
+            raise UnsupportedLayer(refusal(told + "which gates what it attends to"))
         if getattr(layer, "proj_size", 0):
-            raise UnsupportedLayer(_refusal(told + "which projects its state"))
+            raise UnsupportedLayer(refusal(told + "which projects its state"))
         unknown = [c for c in cells(layer) if not any(kind in STEPS for kind in kinds(c))]
         if unknown:
-            raise UnsupportedLayer(_refusal(told + f"whose cell is a {type(unknown[0]).__name__}"))
+            raise UnsupportedLayer(refusal(told + f"whose cell is a {type(unknown[0]).__name__}"))
 
 
 def _is_made_up(layer: Any) -> bool:
@@ -182,14 +197,14 @@ def _is_made_up(layer: Any) -> bool:
 
 def _operations(model: Model, table: Mapping[Any, Sequence[str]]) -> Iterator[tuple[Any, Any]]:
     """What is done at each `keras.ops` node."""
-    by_kind = _by_kind(table)
+    known = by_kind(table)
     for node in layers.operations(model.native):
         kind = type(node).__name__
         if kind in COMPARISONS and _about_tokens(node):
             continue
-        if kind not in by_kind:
-            raise UnsupportedLayer(_refusal(f"operation {node.name!r} (keras.ops, {kind})"))
-        yield node, by_kind[kind]
+        if kind not in known:
+            raise UnsupportedLayer(refusal(f"operation {node.name!r} (keras.ops, {kind})"))
+        yield node, known[kind]
 
 
 def _about_tokens(node: Any) -> bool:
@@ -204,7 +219,7 @@ def _refuse_mixing(model: Model, *allowed: str) -> None:
         for activation in (getattr(layer, "activation", None), getattr(layer, "recurrent_activation", None)):
             kind = getattr(activation, "__name__", "")
             if (mixes(activation) or _spreads(activation)) and kind not in allowed and id(layer) not in taken_off:
-                raise UnsupportedLayer(_refusal(f"activation of {name!r} ({kind})"))
+                raise UnsupportedLayer(refusal(f"activation of {name!r} ({kind})"))
 
 
 def _spreads(activation: Any) -> bool:
@@ -222,13 +237,6 @@ def _spreads(activation: Any) -> bool:
     changed = first != second
     changed[0, 0, 0] = False
     return bool(changed.any())
-
-
-def _refusal(what: str) -> str:
-    return (
-        f"no sound rule is known for the {what}; what works on this model: Gradient, GradientInput, "
-        "IntegratedGradients, SmoothGrad, Occlusion, PermutationShapley"
-    )
 
 
 def _rule(composite: Composite, name: str, layer: Any, treatment: Treatment, is_first: bool) -> Rule:
@@ -251,8 +259,8 @@ def kinds(layer: Any) -> list[str]:
     return [base.__name__ for base in theirs if getattr(base, name, None) is own]
 
 
-def _treatment(layer: Any, by_kind: Mapping[str, Any] = _RELEVANCE) -> Any:
-    return next((by_kind[kind] for kind in kinds(layer) if kind in by_kind), None)
+def _treatment(layer: Any, known: Mapping[str, Any] = _RELEVANCE) -> Any:
+    return next((known[kind] for kind in kinds(layer) if kind in known), None)
 
 
 def _refuse_unknown(model: Model, calls: Sequence[layers.Called], known: Sequence[str]) -> None:
@@ -260,9 +268,11 @@ def _refuse_unknown(model: Model, calls: Sequence[layers.Called], known: Sequenc
     taken_off = {id(layer) for layer, how in model.anatomy.softened if how == "call"}
     inside = layers.sublayers(model.native).items()
     refused = [(name, layer) for name, layer in inside if any(c.__name__ in REFUSED for c in type(layer).__mro__)]
-    called = [(c.name, c.layer) for c in calls if id(c.layer) not in taken_off]
+    called = [
+        (c.name, c.layer) for c in calls if id(c.layer) not in taken_off and not (writes(model) and not kinds(c.layer))
+    ]
     for name, layer in [*refused, *(c for c in called if not any(kind in known for kind in kinds(c[1])))]:
-        raise UnsupportedLayer(_refusal(f"layer {name!r} ({type(layer).__name__})"))
+        raise UnsupportedLayer(refusal(f"layer {name!r} ({type(layer).__name__})"))
 
 
 def _first_readers(calls: Sequence[layers.Called], example: Sequence[Array]) -> set[int]:

@@ -15,7 +15,8 @@ from pellucid.core.model import Model
 from pellucid.core.target import Resolved
 from pellucid.explain.base import Attribution, Method, Question
 from pellucid.explain.gradients.engine import by_input, gradients
-from pellucid.explain.propagation.plan import kinds, layered
+from pellucid.explain.propagation.plan import at_rest, kinds, layered, writes
+from pellucid.explain.propagation.watching import Watching
 from pellucid.shapes import Floats, Tensor
 
 FUNCTIONS = ("relu", "relu6")
@@ -48,10 +49,9 @@ class Rectified(Method):
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
         count, values = len(question), rectified(question, self)
-        model = layered(question, type(self).__name__).model
-        notes = (
-            () if _fused(model) or _own(model) else (f"{model.name} holds no rectifier: the values are its gradient",)
-        )
+        model = layered(question, type(self).__name__, self.layer).model
+        found = _fused(model) or _own(model) or _written(model)
+        notes = () if found else (f"{model.name} holds no rectifier: the values are its gradient",)
         return Attribution(
             values, evaluations=np.ones(count, int), converged=np.ones(count, bool), layer=self.layer,
             hidden=self.layer is not None, notes=notes,
@@ -85,7 +85,7 @@ class GuidedBackprop(Rectified):
         It partly recovers the input, whatever the class: the map of another class looks nearly the same, and so does that
         of a network whose upper layers are random (Nie, Zhang and Patel 2018, arXiv:1805.07039): check with
         `ParameterRandomization`. Rectifiers are layers, activations and `keras.ops` nodes called relu, with or without an upper
-        bound; leaky ones and smooth activations keep their own gradient, and so does what a model's own `call` computes. The
+        bound; leaky ones and smooth activations keep their own gradient. The
         map of a model without rectifiers is its gradient, and the record's notes say so.
     """
 
@@ -170,6 +170,11 @@ def _own(model: Model) -> list[Any]:
     return [part for part in (*inside, *nodes) if not getattr(part, "negative_slope", 0)]
 
 
+def _written(model: Model) -> set[str]:
+    """Rectifiers that a torch module has called in its own forward, so far as it has run."""
+    return model.kept("rectifiers", set)
+
+
 @contextmanager
 def _changed(model: Model, way: Way) -> Iterator[None]:
     """Every rectifier of a model with another way back until the block ends."""
@@ -180,10 +185,17 @@ def _changed(model: Model, way: Way) -> Iterator[None]:
     def change(original: layers.Call) -> layers.Call:
         return lambda a, *rest, **options: way(a, original(a * 1, *rest, **options))  # torch may work in place
 
+    def written(way: Way, node: Any, run: layers.Call) -> layers.Call:
+        _written(model).add(node.name)
+        return change(run)
+
     with ExitStack() as stack:
         for layer in _fused(model):
             stack.enter_context(layers.attribute(layer, "activation", within(layer.activation)))
         stack.enter_context(layers.all_replaced((part, change) for part in _own(model)))
+        if writes(model):
+            watching = Watching(model.native, at_rest(model), dict.fromkeys(KINDS, way), written, strict=False)
+            stack.enter_context(layers.replaced(model.native, watching))
         yield
 
 

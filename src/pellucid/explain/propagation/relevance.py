@@ -61,10 +61,10 @@ class LayerRelevance(Method):
     Limits:
         The answer depends on the rules, for which there is experience but no proof. Rules that count only positive weights
         barely depend on the layers above them (Sixt, Granz and Landgraf 2020, arXiv:1912.09818): check with
-        `ParameterRandomization`. Relevance that biases account for is lost. Operations written in the `forward` of a
-        torch module, or the `call` of a layer of your own, are passed through as gradient times input: a product
-        written so counts twice, and a layer behind a shift or a permutation is not known to be the first. Covered by
-        patents in some jurisdictions.
+        `ParameterRandomization`. Relevance that biases account for is lost. Functions written in the `forward` of a
+        torch module are treated like layers; what a Keras layer of your own computes in its `call` is refused. A
+        layer behind a shift or a permutation that is written so is not known to be the first. Covered by patents in
+        some jurisdictions.
     """
 
     rules: Any = field(default_factory=EpsilonPlusFlat)

@@ -7,7 +7,7 @@ moves values about: they need no treatment. `TREATMENTS` says what the others ge
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from pellucid import _backend
 from pellucid.core import layers
 from pellucid.explain.propagation.arithmetic import Product, Run
 from pellucid.explain.propagation.attention import attending
-from pellucid.explain.propagation.linear import Part, batch_part, folded, linear_part, parts_of_normalization
+from pellucid.explain.propagation.linear import Change, Part, batch_part, folded, linear_part, parts_of_normalization
 from pellucid.explain.propagation.recurrent import STEPS, in_loop, in_step, stepwise
 from pellucid.explain.propagation.rules import Rule
 from pellucid.shapes import Tensor
@@ -30,11 +30,13 @@ class Pass:
             gradient by them is the relevance there.
         read: The inputs of those layers, as they were called.
         made: What linear layers have put out, by identity, for a batch normalization to be folded into the layer.
+        won: Whether the layer has been called above which nothing is treated.
     """
 
     shifts: list[Tensor] = field(default_factory=list)
     read: list[Tensor] = field(default_factory=list)
     made: dict[int, tuple[Tensor, Tensor, Part, Rule, int]] = field(default_factory=dict)
+    won: bool = False
 
 
 Treatment = Callable[[Any, layers.Call, Rule, Pass], layers.Call]
@@ -163,6 +165,18 @@ def by_pairs(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers
     return call
 
 
+def by_kernel(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
+    """A linear function with a kernel and a bias: its rule."""
+
+    def call(x: Tensor, kernel: Tensor, bias: Tensor = None) -> Tensor:
+        def run(x: Tensor, for_kernel: Change, for_bias: Change) -> Tensor:
+            return original(x, for_kernel(kernel), *(() if bias is None else (for_bias(bias),)))
+
+        return carried(rule, x, Part(None, run), now)
+
+    return call
+
+
 def by_numerator(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
     """A quotient: what is divided takes all, as where a normalization's spread is held; of a constant, the divisor."""
     from keras import ops
@@ -175,10 +189,12 @@ def by_numerator(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> la
     return call
 
 
-def varying(node: Any) -> list[bool]:
-    """Which of the two arguments of a `keras.ops` node depend on the model's inputs; the others are constants."""
+def varying(node: Any) -> Sequence[bool]:
+    """Which of the two arguments of an operation depend on the model's inputs; the others are constants."""
     from keras import KerasTensor
 
+    if hasattr(node, "varying"):  # written in a torch module, and called just now
+        return node.varying
     given = node._inbound_nodes[0].arguments
     return [isinstance(a, KerasTensor) for a in (*given.args, *given.kwargs.values())[:2]]
 
@@ -297,7 +313,7 @@ REFUSED = ("RNNCellBase", "MultiheadAttention")
 OPERATIONS: dict[Treatment | None, tuple[str, ...]] = {
     entry_by_entry: (
         "Relu", "Relu6", "LeakyRelu", "Gelu", "Silu", "Elu", "Selu", "Celu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Mish",
-        "HardSigmoid", "HardSilu", "HardTanh",
+        "HardSigmoid", "HardSilu", "HardTanh", "HardShrink", "SoftShrink", "TanhShrink", "LogSigmoid", "Threshold", "Clip",
     ),
     by_pairs: ("Multiply", "Matmul", "Dot"),
     by_numerator: ("Divide", "TrueDivide"),

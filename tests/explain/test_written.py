@@ -1,0 +1,275 @@
+"""Operations written in the forward of a torch module, against the same network made of layers, or written in Keras."""
+
+import keras
+import numpy as np
+import pytest
+
+import pellucid as pl
+from pellucid.errors import UnsupportedLayer
+
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="torch modules need Keras on torch")
+
+METHODS = {
+    "relevance": lambda: pl.LayerRelevance(pl.Epsilon()),
+    "composite": lambda: pl.LayerRelevance(),
+    "rescale": lambda: pl.DeepLift(),
+    "guided": lambda: pl.GuidedBackprop(),
+    "excitation": lambda: pl.ExcitationBackprop(),
+}
+BOTH = {name: METHODS[name] for name in ("relevance", "rescale")}
+
+
+def rows(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def module(forward, **parts):
+    """A torch module of parts with a forward of its own, `forward(self, x)`."""
+    import torch
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            for name, part in parts.items():
+                setattr(self, name, part)
+
+        def forward(self, x):
+            return forward(self, x)
+
+    return Net()
+
+
+def explained(net, x, method, target=1):
+    return pl.explain(net, x, method, target=target, progress=False)
+
+
+def alike(first, second, x, method):
+    a, b = explained(first, x, method), explained(second, x, method)
+    np.testing.assert_allclose(a.output, b.output, atol=1e-5)
+    np.testing.assert_allclose(a.values, b.values, rtol=0, atol=1e-5 * np.abs(b.values).max())
+    assert np.abs(a.values).max() > 1e-3
+    if a.gap is not None:
+        assert a.gap.max() < 1e-5
+    return a
+
+
+def layer(kind, *sizes, **options):
+    import torch
+
+    torch.manual_seed(sum(sizes))
+    return getattr(torch.nn, kind)(*sizes, **options)
+
+
+# -- one layer for a model ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_bare_layer_is_a_model(bias):
+    net, x = layer("Linear", 4, 3, bias=bias), rows(5, 4)
+    weights = net.weight.detach().numpy()[1]
+    for method in BOTH.values():
+        np.testing.assert_allclose(explained(net, x, method()).values, x * weights, rtol=2e-5, atol=1e-5)
+    if not bias:
+        e = explained(net, x, METHODS["relevance"]())
+        np.testing.assert_allclose(e.values.sum(1), e.output, atol=1e-5)
+    plus = x * weights * (x * weights > 0)
+    score = x @ weights + (float(net.bias[1].detach()) if bias else 0)
+    total = plus.sum(1) + (max(float(net.bias[1].detach()), 0) if bias else 0)
+    expected = plus / (total + 1e-6)[:, None] * score[:, None]
+    np.testing.assert_allclose(explained(net, x, pl.LayerRelevance(pl.ZPlus())).values, expected, rtol=1e-4, atol=1e-5)
+
+
+# -- functions against layers -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_convolutions_rectifiers_and_pooling(method):
+    import torch
+    from torch.nn import functional as F
+
+    def parts():
+        return {
+            "one": layer("Conv2d", 1, 4, 3), "two": layer("Conv2d", 4, 5, 3), "first": layer("Linear", 20, 8),
+            "last": layer("Linear", 8, 3),
+        }  # fmt: skip
+
+    def written(self, x):
+        h = F.max_pool2d(F.relu(self.one(x)), 2)
+        h = torch.flatten(torch.relu_(self.two(h)), 1)
+        return self.last(self.first(h).relu())
+
+    nn, p = torch.nn, parts()
+    made = nn.Sequential(
+        p["one"], nn.ReLU(), nn.MaxPool2d(2), p["two"], nn.ReLU(), nn.Flatten(), p["first"], nn.ReLU(), p["last"]
+    )
+    alike(module(written, **parts()), made, np.abs(rows(4, 1, 10, 10)), method())
+
+
+@pytest.mark.parametrize(
+    "name", ["gelu", "silu", "elu", "sigmoid", "tanh", "softplus", "leaky_relu", "relu6", "hardtanh"]
+)
+@pytest.mark.parametrize("method", BOTH.values(), ids=BOTH)
+def test_activations(name, method):
+    import torch
+    from torch.nn import functional as F
+
+    kind = {"gelu": "GELU", "silu": "SiLU", "elu": "ELU", "leaky_relu": "LeakyReLU", "relu6": "ReLU6"}.get(
+        name, name.title()
+    )
+    first, last = layer("Linear", 4, 6), layer("Linear", 6, 3)
+    made = torch.nn.Sequential(first, getattr(torch.nn, kind)(), last)
+    net = module(lambda self, x: self.last(getattr(F, name)(self.first(x))), first=first, last=last)
+    alike(net, made, rows(5, 4), method())
+
+
+@pytest.mark.parametrize("kind", ["LayerNorm", "RMSNorm", "GroupNorm"])
+@pytest.mark.parametrize("method", BOTH.values(), ids=BOTH)
+def test_normalizations(kind, method):
+    import torch
+    from torch.nn import functional as F
+
+    first, last = layer("Linear", 4, 6), layer("Linear", 6, 3)
+    norm = torch.nn.GroupNorm(2, 6) if kind == "GroupNorm" else getattr(torch.nn, kind)(6)
+    with torch.no_grad():
+        norm.weight.copy_(torch.linspace(0.5, 2, 6))
+    call = {
+        "LayerNorm": lambda h: F.layer_norm(h, (6,), norm.weight, norm.bias, norm.eps),
+        "RMSNorm": lambda h: F.rms_norm(h, (6,), norm.weight),
+        "GroupNorm": lambda h: F.group_norm(h, 2, norm.weight, norm.bias),
+    }[kind]
+    net = module(lambda self, x: self.last(call(self.first(x))), first=first, last=last)
+    alike(net, torch.nn.Sequential(first, norm, last), rows(5, 4), method())
+
+
+@pytest.mark.parametrize("rule", [pl.ZPlus, pl.Gamma, pl.Epsilon])
+def test_functions_with_a_kernel_get_its_rule(rule):
+    import torch
+    from torch.nn import functional as F
+
+    nn = torch.nn
+    one, last = layer("Conv2d", 1, 4, 3), layer("Linear", 64, 3)
+
+    def written(self, x):
+        h = F.conv2d(x, self.kernel, bias=self.offset)
+        return F.linear(F.relu(h).reshape(len(x), -1), self.weight, self.bias)
+
+    net = module(written, kernel=one.weight, offset=one.bias, weight=last.weight, bias=last.bias)
+    alike(net, nn.Sequential(one, nn.ReLU(), nn.Flatten(), last), rows(3, 1, 6, 6), pl.LayerRelevance(rule()))
+
+
+@pytest.mark.parametrize("method", BOTH.values(), ids=BOTH)
+def test_attention_is_the_operations_it_is_made_of(method):
+    import torch
+    from torch.nn import functional as F
+
+    q, k, v, last = (layer("Linear", 4, s) for s in (6, 7, 8, 3))
+    k, last = layer("Linear", 4, 6), layer("Linear", 8, 3)
+    fused = module(
+        lambda self, x: self.last(F.scaled_dot_product_attention(self.q(x), self.k(x), self.v(x), is_causal=True)).mean(1),
+        q=q, k=k, v=v, last=last,
+    )  # fmt: skip
+
+    def by_hand(self, x):
+        scores = self.q(x) @ self.k(x).transpose(-2, -1) / 6**0.5
+        scores = scores.masked_fill(torch.ones(5, 5).triu(1).bool(), -1e9)
+        return self.last(torch.einsum("bts,bsd->btd", scores.softmax(-1), self.v(x))).mean(1)
+
+    alike(fused, module(by_hand, q=q, k=k, v=v, last=last), rows(3, 5, 4), method())
+
+
+# -- functions against Keras --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", BOTH.values(), ids=BOTH)
+def test_products_and_quotients_are_those_of_keras(method):
+    import torch
+    from keras import ops
+
+    first, second, last = layer("Linear", 4, 6), layer("Linear", 4, 6, bias=False), layer("Linear", 6, 3)
+
+    def written(self, x):
+        h = self.first((x - 0.5) / 2)
+        g = torch.sigmoid(self.second(x))
+        y = torch.relu(h) * g
+        y += 0.5 * h
+        y = y / (1 + g)
+        return self.last(torch.cat([y[:, :3], 2 / (3 + torch.tanh(h[:, 3:]))], 1).mul_(2))
+
+    given = keras.Input((4,))
+    dense = [keras.layers.Dense(s, use_bias=b) for s, b in ((6, True), (6, False), (3, True))]
+    h = dense[0]((given - 0.5) / 2)
+    g = ops.sigmoid(dense[1](given))
+    y = (ops.relu(h) * g + 0.5 * h) / (1 + g)
+    twin = keras.Model(given, dense[2](ops.concatenate([y[:, :3], 2 / (3 + ops.tanh(h[:, 3:]))], 1) * 2))
+    for theirs, mine in zip(dense, (first, second, last), strict=True):
+        held = [mine.weight, mine.bias] if mine.bias is not None else [mine.weight]
+        theirs.set_weights([w.detach().numpy().T for w in held])
+    alike(module(written, first=first, second=second, last=last), twin, rows(5, 4), method())
+
+
+def test_relevance_of_a_product_is_kept():
+    first, second, last = (layer("Linear", *s, bias=False) for s in ((4, 6), (4, 7), (6, 3)))
+    second = layer("Linear", 4, 6, bias=False)
+    net = module(
+        lambda self, x: self.last((self.first(x) * self.second(x).sigmoid()).relu()), first=first, second=second, last=last
+    )  # fmt: skip
+    e = explained(net, rows(5, 4), pl.LayerRelevance(pl.Epsilon(stabilizer=1e-9)))
+    np.testing.assert_allclose(e.values.sum(1), e.output, atol=1e-5 * np.abs(e.output).max())
+
+
+def test_a_hidden_layer_of_a_module_with_functions():
+    from torch.nn import functional as F
+
+    first, last = layer("Linear", 4, 6), layer("Linear", 6, 3, bias=False)
+    net, x = module(lambda self, x: self.last(F.gelu(self.first(x))), first=first, last=last), rows(5, 4)
+    for method in (pl.LayerRelevance(pl.Epsilon(), layer="first"), pl.DeepLift(layer="first")):
+        e = explained(net, x, method)
+        assert e.values.shape == (5, 6)
+    np.testing.assert_allclose(explained(net, x, method).gap, 0, atol=1e-5)
+
+
+def test_parameters_still_take_gradients_afterwards():
+    net = module(lambda self, x: self.last(x).relu(), last=layer("Linear", 4, 3))
+    net.last.bias.requires_grad_(False)
+    explained(net, rows(5, 4), pl.DeepLift())
+    assert net.last.weight.requires_grad
+    assert not net.last.bias.requires_grad
+
+
+# -- what is refused ----------------------------------------------------------------------------------------------------
+
+
+def test_what_has_no_rule_is_named():
+    import torch
+
+    class Straight(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.sign()
+
+        @staticmethod
+        def backward(ctx, g):
+            return g
+
+    cases = {
+        "'abs'": (lambda h: h.abs(), ["relevance"]),
+        "'std'": (lambda h: h / h.std(1, keepdim=True), ["relevance", "rescale"]),
+        "'log_softmax'": (lambda h: h.log_softmax(1), ["relevance", "rescale"]),
+        "'sort'": (lambda h: h.sort(1)[0], ["relevance", "rescale"]),
+        "StraightBackward": (Straight.apply, ["relevance", "rescale"]),
+        "'mul'.*baseline": (lambda h: h * (h > 0).float(), ["rescale"]),
+        "'where'.*baseline": (lambda h: torch.where(h > 0, h, 0.1 * h), ["rescale"]),
+    }
+    for told, (function, refusing) in cases.items():
+        first, last = layer("Linear", 4, 6), layer("Linear", 6, 3)
+        net = module(lambda self, x, f=function: self.last(f(self.first(x))), first=first, last=last)
+        for name in refusing:
+            with pytest.raises(UnsupportedLayer, match=told):
+                explained(net, rows(5, 4), METHODS[name]())
+
+
+def test_a_rectifier_written_with_a_mask_keeps_relevance():
+    first, last = layer("Linear", 4, 6, bias=False), layer("Linear", 6, 3, bias=False)
+    masked = module(lambda self, x: self.last(self.first(x) * (self.first(x) > 0)), first=first, last=last)
+    plain = module(lambda self, x: self.last(self.first(x).relu()), first=first, last=last)
+    alike(masked, plain, rows(5, 4), METHODS["relevance"]())
