@@ -52,6 +52,8 @@ ALLOWED = {
     "testing": BASE | {"__init__"},
     "__init__": {"errors", "core.registry"},
 }
+# what is loaded with a part that is itself loaded only when it is used: a Keras layer is a class of Keras
+LOADED_WHEN_USED = {"cli": {"typer"}, "layers": {"keras"}, "models": {"keras"}}
 # what a part may use of another for the names of types alone
 TYPES_ALONE = {"__init__": DATA | VERBS | {"verify", "report"}, "plot": {"explain.base"}}
 
@@ -139,7 +141,7 @@ def test_only_the_backend_names_a_framework(path):
 def test_nothing_heavy_is_imported_at_the_top(path):
     if part_of(name_of(path)) == "_backend" and path.stem in FRAMEWORKS:
         return  # loaded only when Keras already runs on it
-    light = {"typer"} if part_of(name_of(path)) == "cli" else set()  # loaded only by the command line
+    light = LOADED_WHEN_USED.get(part_of(name_of(path)), set())
     heavy = {module.split(".")[0] for module, types_alone, top in imports(path) if top and not types_alone}
     assert not heavy & (HEAVY - light)
 

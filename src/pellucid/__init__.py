@@ -58,7 +58,7 @@ _HOMES = {
     **dict.fromkeys(_COMPOSITES, "explain.propagation.composites"), **dict.fromkeys(_RULES, "explain.propagation.rules"),
     **{entry.name: entry.module.removeprefix("pellucid.") for entry in ENTRIES},
 }  # fmt: skip
-_MODULES = ("data", "plot", "testing")
+_MODULES = ("data", "layers", "models", "plot", "testing")
 
 __all__ = ["errors", *sorted(_HOMES), *_MODULES]
 

@@ -319,6 +319,8 @@ def default_model(data: Dataset) -> DefaultModel:
         raise NotApplicable("a model needs labels (y) to learn from; give them, or a model of your own")
     if data.kind == "text":
         return DefaultModel("text", data.x.shape[1:], _outputs(data), vocabulary=int(data.x.max()) + 1)
+    if data.kind == "video":
+        raise NotApplicable("there is no default model for videos; give one, such as pl.models.video_transformer")
     axes = {"tabular": 2, "image": 4, "sequence": 3, "audio": 3}[data.kind or "tabular"]
     if data.x.ndim != axes:
         raise NotApplicable(f"the default model for {data.kind} data takes {axes} axes, got x {data.x.shape}")

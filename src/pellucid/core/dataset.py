@@ -13,7 +13,7 @@ from pellucid.core.record import Value
 from pellucid.errors import InvalidInput
 from pellucid.shapes import Array, Inputs
 
-KINDS = ("tabular", "image", "text", "sequence", "audio")
+KINDS = ("tabular", "image", "text", "sequence", "audio", "video")
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +21,10 @@ class Dataset(Value):
     """Examples, labels and names.
 
     Args:
-        x: Inputs, examples first: (B, F) for a table, (B, H, W, C) for images, (B, T) tokens, (B, T, F) sequences; or
-            a dict of such arrays for a model with several inputs.
+        x: Inputs, examples first: (B, F) for a table, (B, H, W, C) for images, (B, T) tokens, (B, T, F) sequences,
+            (B, T, H, W, C) videos; or a dict of such arrays for a model with several inputs.
         y: Labels (B,): whole numbers for classes, real numbers for regression. None if unknown.
-        kind: "tabular", "image", "text", "sequence" or "audio"; guessed from the shape of `x` if None.
+        kind: "tabular", "image", "text", "sequence", "audio" or "video"; guessed from the shape of `x` if None.
         feature_names: A name for each column of a table (F,).
         class_names: A name for each class (K,).
         groups: An identifier (B,) shared by examples that belong together (a patient, a track): never split.
@@ -114,7 +114,7 @@ def _guess_kind(x: Inputs) -> str:
         return "tabular"
     if x.ndim == 2 or x.ndim == 1:
         return "tabular"
-    return "image" if x.ndim == 4 else "sequence"
+    return {4: "image", 5: "video"}.get(x.ndim, "sequence")
 
 
 def as_dataset(data: Any, labels: Array | None = None) -> Dataset:

@@ -1,7 +1,8 @@
-"""Data: built-in sets, files of the user's, and graded corruptions."""
+"""Data: built-in sets, files of the user's, planted problems with a known cause, and graded corruptions."""
 
 from pellucid.data.encoding import Column, Encoder
+from pellucid.data.planted import Planted, moving_shapes, tones
 from pellucid.data.sources import load, names
 from pellucid.data.split import Splits
 
-__all__ = ["Column", "Encoder", "Splits", "load", "names"]
+__all__ = ["Column", "Encoder", "Planted", "Splits", "load", "moving_shapes", "names", "tones"]

@@ -1,0 +1,17 @@
+"""Keras layers whose weights can be read: attention dense and sparse, tokens, positions and a transformer block.
+
+They are ordinary Keras 3 layers: they save and load with a model, honour and pass on masks, run in mixed precision and
+on every framework. Wherever weights meet values, they do so in one method, `attend(weights, values)`, and nowhere else.
+"""
+
+from pellucid.layers.block import TransformerBlock
+from pellucid.layers.pooling import AttentionPooling
+from pellucid.layers.positions import LearnedPositions, SinusoidalPositions
+from pellucid.layers.self_attention import SelfAttention, SparseAttention
+from pellucid.layers.simplex import entmax15, softmax, sparsemax
+from pellucid.layers.tokens import ClassToken, FeatureTokenizer
+
+__all__ = [
+    "AttentionPooling", "ClassToken", "FeatureTokenizer", "LearnedPositions", "SelfAttention", "SinusoidalPositions",
+    "SparseAttention", "TransformerBlock", "entmax15", "softmax", "sparsemax",
+]  # fmt: skip
