@@ -50,6 +50,23 @@ def test_a_normalization_is_a_chain_of_squares_their_mean_its_root_and_a_product
     assert e.gap.max() < 1e-5
 
 
+@pytest.mark.filterwarnings("ignore:You passed `rms_scaling")  # Keras keeps it for old models
+def test_scaling_by_the_spread_without_centring_is_the_same_chain():
+    norm = layers.LayerNormalization(epsilon=1e-3, rms_scaling=True)
+    net = filled(keras.Sequential([keras.Input((6,)), norm, layers.Dense(3)]))
+    draw = np.random.default_rng(1)
+    x, b = draw.normal(size=(5, 6)), draw.normal(size=6)
+    e = pl.explain(net, x, pl.DeepLift(baseline=b), target=1)
+    m = np.asarray(net.layers[-1].get_weights()[0], float)[:, 1] * np.asarray(norm.gamma, float)
+    v, v0 = x.var(1), b.var()
+    s, s0 = 1 / np.sqrt(v + 1e-3), 1 / np.sqrt(v0 + 1e-3)
+    spread = (m * (x + b) / 2).sum(1) * (s - s0) / (v - v0)
+    away = x - x.mean(1, keepdims=True) + b - b.mean()
+    expected = (x - b) * (m * (s + s0)[:, None] / 2 + spread[:, None] * away / 6)
+    np.testing.assert_allclose(e.values, expected, atol=1e-5 * np.abs(expected).max())
+    assert e.gap.max() < 1e-5
+
+
 def through_softmax(x, b, m):
     """Contributions of scores x (D,) from b, for multipliers m (D,) of the probabilities."""
     level, level0 = (np.log(np.exp(v).sum()) for v in (x, b))

@@ -239,7 +239,7 @@ def test_both_directions_are_the_two_layers_they_are_made_of():
 
 
 @pytest.mark.parametrize("kind", ["lstm_bare", "gru_bare"])
-@pytest.mark.parametrize("rule", [pl.Epsilon(1e-9), pl.Gamma(1e-9)], ids=repr)
+@pytest.mark.parametrize("rule", [pl.Epsilon(1e-9), pl.Gamma(stabilizer=1e-9)], ids=repr)
 def test_without_biases_the_sum_is_kept_through_time(kind, rule):
     net = filled(keras.Sequential([keras.Input((5, 3)), CELLS[kind](), layers.Dense(2, use_bias=False)]))
     e = pl.explain(net, np.random.default_rng(5).normal(size=(6, 5, 3)), pl.LayerRelevance(rule), target=0)

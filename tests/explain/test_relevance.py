@@ -184,8 +184,8 @@ def test_without_biases_the_sum_is_kept_through_branches():
     net = filled(keras.Model(inputs, layers.Dense(3, use_bias=False)(x)))
     data = np.random.default_rng(2).normal(size=(5, 8, 8, 2))
     rules = (
-        pl.Epsilon(1e-9), pl.ZPlus(1e-9), pl.Gamma(1e-9), pl.AlphaBeta(1e-9),
-        pl.Composite(dense=pl.Epsilon(1e-9), convolution=pl.Gamma(1e-9), first=pl.Flat(1e-9)),
+        pl.Epsilon(1e-9), pl.ZPlus(stabilizer=1e-9), pl.Gamma(stabilizer=1e-9), pl.AlphaBeta(stabilizer=1e-9),
+        pl.Composite(dense=pl.Epsilon(1e-9), convolution=pl.Gamma(stabilizer=1e-9), first=pl.Flat(stabilizer=1e-9)),
     )  # fmt: skip
     for rule in rules:
         e = pl.explain(net, data, pl.LayerRelevance(rule), target=1)
@@ -230,6 +230,39 @@ def test_layer_normalization_holds_the_spread():
     for i in range(4):
         expected = normalized_answer(x[i], w, gamma, beta, 1e-3, 2)
         np.testing.assert_allclose(e.values[i], expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:You passed `rms_scaling")  # Keras keeps it for old models
+def test_keras_scales_what_it_is_given_by_the_spread_around_the_mean_where_asked_to():
+    norm = layers.LayerNormalization(epsilon=1e-3, rms_scaling=True)
+    net = filled(keras.Sequential([keras.Input((5,)), norm, layers.Dense(3, use_bias=False)]))
+    x = np.random.default_rng(4).normal(size=(4, 5))
+    e = pl.explain(net, x, pl.LayerRelevance(pl.Epsilon(1e-9)), target=2)
+    gamma, w = np.asarray(norm.gamma, float), np.asarray(net.layers[-1].kernel, float)[:, 2]
+    expected = x / np.sqrt(x.var(1, keepdims=True) + 1e-3) * gamma * w
+    np.testing.assert_allclose(e.values, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_normalized_dot_product_holds_both_lengths():
+    given = keras.Input((5,))
+    one, two = layers.Dense(4, use_bias=False), layers.Dense(4, use_bias=False)
+    net = filled(keras.Model(given, layers.Dot(1, normalize=True)([one(given), two(given)])))
+    x = np.random.default_rng(4).normal(size=(4, 5))
+    e = pl.explain(net, x, pl.LayerRelevance(pl.Epsilon(1e-9)), target=0)
+    a, b = (x @ np.asarray(part.kernel, float) for part in (one, two))
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    np.testing.assert_allclose(e.output, (a * b).sum(1) / lengths, rtol=1e-4)
+    slopes = b @ np.asarray(one.kernel).T + a @ np.asarray(two.kernel).T
+    np.testing.assert_allclose(e.values, x * slopes / 2 / lengths[:, None], rtol=1e-4, atol=1e-5)
+
+
+def test_options_of_a_rule_come_first():
+    assert pl.ZBox(-1, 2) == pl.ZBox(low=-1, high=2)
+    assert pl.Gamma(0.5).gamma == 0.5
+    assert (pl.AlphaBeta(3, 2).alpha, pl.AlphaBeta(3, 2).stabilizer) == (3, 1e-6)
+    assert pl.Epsilon(0.1).stabilizer == 0.1
+    with pytest.raises(InvalidOption, match=r"ZBox: .*low=1 and high=0"):
+        pl.ZBox(1, 0)
 
 
 def attention_answer(x, wq, wk, wv, wo, r):
@@ -291,7 +324,7 @@ def test_a_shared_layer_a_nested_model_and_several_inputs():
     net = filled(keras.Model([a, b], out))
     draw = np.random.default_rng(7)
     x = {"a": draw.normal(size=(5, 3)), "b": draw.normal(size=(5, 3))}
-    for rule in (pl.Epsilon(1e-9), pl.Composite(dense=pl.Gamma(1e-9), first=pl.WSquare(1e-9))):
+    for rule in (pl.Epsilon(1e-9), pl.Composite(dense=pl.Gamma(stabilizer=1e-9), first=pl.WSquare(stabilizer=1e-9))):
         e = pl.explain(net, x, pl.LayerRelevance(rule), target=0)
         np.testing.assert_allclose(e.values["a"].sum(1) + e.values["b"].sum(1), e.output, rtol=2e-3, atol=1e-6)
 
@@ -352,7 +385,7 @@ def test_every_branch_that_reads_an_input_is_a_first_one():
     net = filled(keras.Model([a, b], layers.Dense(2, use_bias=False)(joined)))
     draw = np.random.default_rng(11)
     x = {"a": draw.normal(size=(3, 7, 2)), "b": draw.normal(size=(3, 5, 3))}
-    rules = pl.Composite(dense=pl.Epsilon(1e-9), convolution=pl.Epsilon(1e-9), first=pl.Flat(1e-9))
+    rules = pl.Composite(dense=pl.Epsilon(1e-9), convolution=pl.Epsilon(1e-9), first=pl.Flat(stabilizer=1e-9))
     e = pl.explain(net, x, pl.LayerRelevance(rules), target=0)
     for name in x:  # flat: all channels of a position get the same
         np.testing.assert_allclose(e.values[name], np.repeat(e.values[name][..., :1], x[name].shape[-1], -1), atol=1e-4)
@@ -362,7 +395,7 @@ def test_every_branch_that_reads_an_input_is_a_first_one():
 def test_what_reads_a_mixture_of_inputs_is_no_first_layer():
     x = np.random.default_rng(12).normal(size=(4, 5))
     first, last = layers.Dense(5, "relu", use_bias=False), layers.Dense(2, use_bias=False)
-    flat = pl.LayerRelevance(pl.Composite(dense=pl.Epsilon(1e-9), first=pl.Flat(1e-9)))
+    flat = pl.LayerRelevance(pl.Composite(dense=pl.Epsilon(1e-9), first=pl.Flat(stabilizer=1e-9)))
     for before in (
         lambda i: layers.Add()([i, i]),
         lambda i: i * 0.01,
@@ -382,7 +415,9 @@ def test_a_first_layer_that_is_called_again_is_no_first_layer():
         keras.Model(inputs, layers.Dense(2, use_bias=False)(layers.ReLU()(again(layers.ReLU()(again(inputs))))))
     )
     x = np.random.default_rng(13).normal(size=(4, 4))
-    e = pl.explain(net, x, pl.LayerRelevance(pl.Composite(dense=pl.Epsilon(1e-9), first=pl.Flat(1e-9))), target=0)
+    e = pl.explain(
+        net, x, pl.LayerRelevance(pl.Composite(dense=pl.Epsilon(1e-9), first=pl.Flat(stabilizer=1e-9))), target=0
+    )
     np.testing.assert_allclose(e.values.sum(1), e.output, rtol=1e-3, atol=1e-6)
 
 
@@ -491,7 +526,7 @@ def test_a_callable_is_taken_apart_into_its_operations():
         (lambda: pl.AlphaBeta(alpha=2.0, beta=2.0), "alpha - beta = 1"),
         (lambda: pl.Epsilon(-1.0), "Epsilon.stabilizer"),
         (lambda: pl.Composite(dense="flat"), "Composite.dense: expected a rule"),
-        (lambda: pl.ZBox(low=1.0, high=0.0), "ZBox.low"),
+        (lambda: pl.ZBox(low=1.0, high=0.0), "low=1.0 and high=0.0"),
     ],
 )
 def test_wrong_options_say_which(make, told):

@@ -199,6 +199,8 @@ def parts_of_normalization(layer: Any, x: Tensor, spread: Spread = inverse_sprea
         axes, epsilon = [layer.axis] if isinstance(layer.axis, int) else list(layer.axis), layer.epsilon
     centre = x if kind in {"RMSNormalization", "RMSNorm"} else x - ops.mean(x, axis=axes, keepdims=True)
     scale = spread(centre, lambda t: ops.mean(t, axis=axes, keepdims=True), epsilon)
+    if getattr(layer, "rms_scaling", False):  # Keras scales what it is given, by the spread around the mean
+        centre = x
     gamma = next((g for name in ("gamma", "weight", "scale") if (g := getattr(layer, name, None)) is not None), None)
     if gamma is None or isinstance(gamma, bool):
         return centre, scale

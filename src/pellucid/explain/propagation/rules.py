@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -37,7 +37,7 @@ class Rule(Value, ABC):
     direct: ClassVar[bool] = False
     """Whether shares are not in proportion to the inputs, so that an input of zero can get one."""
 
-    stabilizer: float = 1e-6
+    stabilizer: float = field(default=1e-6, kw_only=True)
 
     def __post_init__(self) -> None:
         options.not_negative(self, "stabilizer")
@@ -71,6 +71,8 @@ class Epsilon(Rule):
         Bach, Binder, Montavon, Klauschen, Müller and Samek 2015, "On pixel-wise explanations for non-linear classifier
         decisions by layer-wise relevance propagation", doi:10.1371/journal.pone.0130140.
     """
+
+    stabilizer: float = 1e-6
 
     def shares(self, x: Tensor, z: Tensor, run: Run, ones: Tensor) -> Sequence[Share]:
         """See `Rule.shares`."""
@@ -215,7 +217,7 @@ class ZBox(Rule):
         low, high = np.asarray(self.low), np.asarray(self.high)
         if not all(a.dtype.kind in "iuf" and np.isfinite(a).all() for a in (low, high)) or (low > high).any():
             raise InvalidOption(
-                f"ZBox.low: expected finite numbers, at most `high`; got {self.low!r} and {self.high!r}"
+                f"ZBox: expected finite numbers, low at most high; got low={self.low!r} and high={self.high!r}"
             )
 
     def shares(self, x: Tensor, z: Tensor, run: Run, ones: Tensor) -> Sequence[Share]:

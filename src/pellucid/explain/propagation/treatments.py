@@ -8,6 +8,7 @@ moves values about: they need no treatment. `TREATMENTS` says what the others ge
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,16 +140,21 @@ def by_still_spread(layer: Any, original: layers.Call, rule: Rule, now: Pass) ->
 
 
 def by_halves(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
-    """A product of several inputs: each gets an equal part."""
+    """A product of several inputs: each gets an equal part, the length of one that is normalized before taken for a constant."""
     from keras import ops
 
     still = ops.stop_gradient
 
     def call(inputs: Any, *rest: Any, **options: Any) -> Tensor:
-        each = [
-            original([a if i == j else still(a) for j, a in enumerate(inputs)], *rest, **options)
-            for i in range(len(inputs))
-        ]
+        with ExitStack() as stack:
+            if getattr(layer, "normalize", False):
+                axes = [layer.axes] * 2 if isinstance(layer.axes, int) else layer.axes
+                inputs = [followed(x, ops.normalize(x, axis=a)) for x, a in zip(inputs, axes, strict=True)]
+                stack.enter_context(layers.attribute(layer, "normalize", False))
+            each = [
+                original([a if i == j else still(a) for j, a in enumerate(inputs)], *rest, **options)
+                for i in range(len(inputs))
+            ]
         return sum(each) / len(each)
 
     return call
