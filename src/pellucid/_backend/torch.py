@@ -176,7 +176,7 @@ def unfused(native: Any, change: Callable[..., Any]) -> Iterator[None]:
 
 
 class _Unfused(TorchFunctionMode):
-    """Computes attention in the steps of torch's own plain path, and shows its weights and values on the way."""
+    """Computes attention step by step, and shows its weights and values on the way."""
 
     def __init__(self, change: Callable[..., Any]) -> None:
         super().__init__()
@@ -211,15 +211,14 @@ class _Unfused(TorchFunctionMode):
         attn_mask: Any = None,
         dropout_p: float = 0.0,
         is_causal: bool = False,
-        **options: Any,
+        scale: float | None = None,
+        enable_gqa: bool = False,
     ) -> Tensor:
         """What `scaled_dot_product_attention` gives, with other weights and values if they are changed."""
-        if attn_mask is not None and attn_mask.dtype == torch.bool:
-            attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype).masked_fill(~attn_mask, -torch.inf)
-        plain = torch.ops.aten._scaled_dot_product_attention_math
-        out, weights = plain(query, key, value, attn_mask, dropout_p, is_causal, **options)
-        if options.get("enable_gqa"):
-            value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
+        if enable_gqa:
+            key, value = (t.repeat_interleave(query.shape[-3] // t.shape[-3], -3) for t in (key, value))
+        weights = _weights(query, key, attn_mask, is_causal, query.shape[-1] ** -0.5 if scale is None else scale)
+        out = functional.dropout(weights, dropout_p) @ value
         four = [t.reshape(t.shape[0], prod(t.shape[1:-2]), *t.shape[-2:]) for t in (weights, value)]
         self.last = four[0]
         changed = self.change(*four)
@@ -227,6 +226,18 @@ class _Unfused(TorchFunctionMode):
             self.last = changed[0]
             out = (changed[0] @ changed[1]).reshape(out.shape)
         return out
+
+
+def _weights(query: Tensor, key: Tensor, mask: Any, is_causal: bool, scale: float) -> Tensor:
+    """softmax(scale q k^T + mask), added up in float32 as the fused kernels do; 0 in rows that may look nowhere."""
+    scores = (query.float() * scale) @ key.float().transpose(-2, -1)
+    if is_causal:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if mask is None:
+        return scores.softmax(-1).to(query.dtype)
+    scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    nowhere = (scores == -torch.inf).all(-1, keepdim=True)
+    return scores.masked_fill(nowhere, 0.0).softmax(-1).masked_fill(nowhere, 0.0).to(query.dtype)
 
 
 def assign(variables: Sequence[Any], arrays: Sequence[Array]) -> None:

@@ -166,15 +166,18 @@ def watched(model: Model, hook: Hook) -> Iterator[None]:
         One run a block, since names and numbers count from its start; blocks do not nest: let one hook do everything.
         Attention inside a scanned loop (a recurrent layer's cell) cannot be read: its tensors live in the loop alone.
     """
-    watch = _Watch(model, hook)
+    watch, framework = _Watch(model, hook), not model.is_keras
     with ExitStack() as stack:
         for name, layer in layers.sublayers(model.native).items():
             place = meeting_place(layer, watch.meet)
+            module = type(layer).__name__ == "TorchModuleWrapper" or not hasattr(layer, "call")
+            framework |= module
             if place is not None:
                 stack.enter_context(place)
-            if place is not None or not hasattr(layer, "call") or type(layer).__name__ == "TorchModuleWrapper":
+            if place is not None or module:
                 stack.enter_context(layers.replaced(layer, watch.follow(name, layer)))
-        stack.enter_context(model.backend.unfused(model.native, watch.meet))
+        if framework:
+            stack.enter_context(model.backend.unfused(model.native, watch.meet))
         yield
 
 
