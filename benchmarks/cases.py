@@ -33,6 +33,8 @@ class Case:
     build: Callable[[], Any]
     data: Callable[[], Data]
     epochs: int
+    hidden: tuple[str, str] | None
+    """A hidden layer that methods are asked about: its name in Keras, and in the torch twin."""
     occlude: tuple[int, ...]
     """The window of Occlusion, one number an axis (channels left out); windows do not overlap."""
     tokens: bool = False
@@ -46,7 +48,7 @@ def image_model() -> Any:
 
     return Sequential([
         Input((28, 28, 1)), layers.Conv2D(16, 3, activation="relu"), layers.MaxPooling2D(),
-        layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten(),
+        layers.Conv2D(32, 3, activation="relu", name="hidden"), layers.MaxPooling2D(), layers.Flatten(),
         layers.Dense(64, activation="relu"), layers.Dense(10),
     ])  # fmt: skip
 
@@ -55,7 +57,7 @@ def table_model() -> Any:
     """30 columns to two logits: two hidden layers of 128."""
     from keras import Input, Sequential, layers
 
-    hidden = [layers.Dense(128, activation="relu") for _ in range(2)]
+    hidden = [layers.Dense(128, activation="relu", name=name) for name in ("first", "hidden")]
     return Sequential([Input((30,)), *hidden, layers.Dense(2)])
 
 
@@ -116,9 +118,9 @@ def sentences() -> Data:
 CASES = {
     case.name: case
     for case in (
-        Case("image", "CNN, 28 x 28 x 1 images", image_model, images, 3, (4, 4)),
-        Case("table", "MLP, 30 columns", table_model, table, 10, (1,), examples=512),
-        Case("tokens", "Transformer, 64 tokens", token_model, sentences, 8, (1,), tokens=True),
+        Case("image", "CNN, 28 x 28 x 1 images", image_model, images, 3, ("hidden", "4"), (4, 4)),
+        Case("table", "MLP, 30 columns", table_model, table, 10, ("hidden", "3"), (1,), examples=512),
+        Case("tokens", "Transformer, 64 tokens", token_model, sentences, 8, None, (1,), tokens=True),
     )
 }
 
@@ -134,6 +136,20 @@ class Prepared:
     reference: np.ndarray
     smooth: np.ndarray | None
     logits: np.ndarray
+
+    def first(self, count: int) -> Data:
+        """So many examples and their classes, going round where there are fewer."""
+        return np.resize(self.x, (count, *self.x.shape[1:])), np.resize(self.target, count)
+
+    @property
+    def hidden(self) -> tuple[str, str]:
+        """The hidden layer's name in Keras, and in the torch twin."""
+        return self.case.hidden or ("", "")
+
+    @property
+    def background(self) -> np.ndarray:
+        """Examples for baselines."""
+        return self.x[:32]
 
     def model(self) -> Any:
         """The Keras model with these weights."""

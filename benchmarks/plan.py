@@ -18,14 +18,36 @@ TARGET = 0.02
 """The relative L2 error of a map that IntegratedGradients is compared at, on 95 % of the examples."""
 
 STEPS = (3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 40, 50)
-PASSES = {"integrated_gradients": "gradients", "smooth_grad": "gradients", "occlusion": "forwards"}
+PASSES = {
+    "integrated_gradients": "gradients", "smooth_grad": "gradients", "expected_gradients": "gradients",
+    "conductance": "gradients", "internal_influence": "gradients", "occlusion": "forwards",
+    "gradient": "both", "guided_backprop": "both", "grad_cam": "both",
+}  # fmt: skip
+"""What each method needs of the bare model."""
+
+ONE_PASS, MANY = ("gradient", "guided_backprop", "grad_cam"), 512
+"""Methods of one pass, and how many examples they are given: of fewer, only the call itself would be timed."""
+
+WITHOUT = {
+    "xplique": ("expected_gradients", "conductance", "internal_influence"),
+    "tokens": ("expected_gradients", "conductance", "internal_influence", "guided_backprop", "grad_cam", "gradient"),
+    "table": ("grad_cam",),
+}
+"""Who does not have what; which models cannot be asked."""
+
 CHUNKS = {
     ("captum", "integrated_gradients"): (25600, 6400, 3200, 1600, 1024, 512, 256, 128, 64, 16),
     ("captum", "smooth_grad"): (64, 16, 8, 4, 2, 1),
     ("captum", "occlusion"): (64, 16, 4, 1),
+    ("captum", "conductance"): (3200, 1600, 1024, 512, 256, 128, 64),
+    ("captum", "internal_influence"): (3200, 1600, 1024, 512, 256, 128, 64),
+    ("xplique", "gradient"): (512, 256, 128, 64, 32),
+    ("xplique", "guided_backprop"): (512, 256, 128, 64, 32),
+    ("xplique", "grad_cam"): (512, 256, 128, 64, 32),
     ("xplique", "integrated_gradients"): (25600, 6400, 3200, 1024, 512, 256, 128, 64, 32),
     ("xplique", "smooth_grad"): (32768, 8192, 4096, 1024, 512, 256, 128, 64),
     ("xplique", "occlusion"): (64, 32, 16),
+    ("floor", "both"): (512, 256, 128, 64),
     ("floor", "gradients"): (16384, 8192, 4096, 2048, 1024, 512, 256, 128, 64, 32),
     ("floor", "forwards"): (16384, 8192, 4096, 2048, 1024, 512, 256, 128, 64),
 }
@@ -48,15 +70,22 @@ class Bench:
 
     case: Prepared
     workers: Mapping[str, Worker]
+    known: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
         """How many examples are explained."""
         return len(self.case.x)
 
+    def examples(self, method: str) -> int:
+        """How many examples of it a method is given."""
+        return max(self.count, MANY) if method in ONE_PASS else self.count
+
     def seconds(self, row: Row, count: int | None = None) -> float:
         """Seconds of one run, of all examples or of the first ones."""
-        return self.workers[row.contender].run(row.method, count or self.count, dict(row.options))["seconds"]
+        return self.workers[row.contender].run(row.method, count or self.examples(row.method), dict(row.options))[
+            "seconds"
+        ]
 
     def map_of(self, row: Row) -> tuple[np.ndarray, int | None]:
         """The map that a row gives, and what it cost where that is counted."""
@@ -65,9 +94,17 @@ class Bench:
         reply = worker.run(row.method, self.count, dict(row.options), path)
         return np.load(path), reply["evaluations"]
 
+    def reference(self, method: str) -> np.ndarray | None:
+        """What a method's maps are measured against: of hidden layers, captum with twenty times its own steps."""
+        if method in ("conductance", "internal_influence") and "captum" in self.workers:
+            if method not in self.known:
+                self.known[method] = self.map_of(Row("", "captum", method, {"steps": 1024, "chunk": 1024}))[0]
+            return self.known[method]
+        return {"integrated_gradients": self.case.reference, "smooth_grad": self.case.smooth}.get(method)
+
     def errors(self, row: Row) -> np.ndarray | None:
         """Relative L2 error of each example's map (B,) against the reference; None where there is none."""
-        reference = {"integrated_gradients": self.case.reference, "smooth_grad": self.case.smooth}.get(row.method)
+        reference = self.reference(row.method)
         if reference is None or row.contender == "floor":
             return None
         away = (self.map_of(row)[0] - reference).reshape(len(reference), -1)
@@ -99,7 +136,7 @@ def fewest_steps(bench: Bench, contender: str, chunk: int) -> int:
 
 def rows(bench: Bench, method: str) -> list[Row]:
     """Every line of one method's table, ours first and the floor right after it."""
-    fixed = {"samples": SAMPLES} if method == "smooth_grad" else {}
+    fixed = {"samples": SAMPLES} if method in ("smooth_grad", "expected_gradients") else {}
     ours = Row("Pellucid, TensorFlow", "pellucid on tensorflow", method, fixed)
     found = [ours, floor(bench, ours)]
     found += [
@@ -108,7 +145,11 @@ def rows(bench: Bench, method: str) -> list[Row]:
         if f"pellucid on {name}" in bench.workers
     ]
     for peer in ("captum", "xplique"):
-        if peer in bench.workers and not (bench.case.case.tokens and method == "smooth_grad"):
+        if (
+            peer in bench.workers
+            and method not in WITHOUT.get(peer, ())
+            and not (bench.case.case.tokens and method == "smooth_grad")
+        ):
             found += peer_rows(bench, peer, method, fixed)
     return found
 
@@ -116,7 +157,7 @@ def rows(bench: Bench, method: str) -> list[Row]:
 def floor(bench: Bench, ours: Row, count: int | None = None) -> Row:
     """The bare passes that our method needed."""
     worker = bench.workers[ours.contender]
-    needed = worker.run(ours.method, count or bench.count, dict(ours.options))["evaluations"]
+    needed = worker.run(ours.method, count or bench.examples(ours.method), dict(ours.options))["evaluations"]
     passes = PASSES[ours.method]
     sizes = [c for c in CHUNKS["floor", passes] if c <= needed] or [needed]
     chunk = fastest(bench, "floor", passes, sizes, {"rows": needed})
@@ -125,10 +166,12 @@ def floor(bench: Bench, ours: Row, count: int | None = None) -> Row:
 
 def peer_rows(bench: Bench, peer: str, method: str, fixed: Mapping[str, Any]) -> list[Row]:
     """A peer as it comes; at its best chunk; and, for IntegratedGradients, with the fewest steps as well."""
-    whole = {"integrated_gradients": STEPS[-1], "smooth_grad": SAMPLES}.get(method, 1) * bench.count
-    chunks = [c for c in CHUNKS[peer, method] if c <= whole]
-    chunk = fastest(bench, peer, method, chunks, fixed)
+    rows = {"integrated_gradients": STEPS[-1], "smooth_grad": SAMPLES}.get(method, STEPS[-1])
+    chunks = [c for c in CHUNKS.get((peer, method), ()) if c <= rows * bench.count]
     made: Callable[..., Row] = lambda label, **options: Row(f"{peer}, {label}", peer, method, {**fixed, **options})  # noqa: E731
+    if not chunks:  # it has no such option
+        return [made("as it comes")]
+    chunk = fastest(bench, peer, method, chunks, fixed)
     found = [made("as it comes"), made("best chunk", chunk=chunk)]
     if method == "integrated_gradients":
         steps = fewest_steps(bench, peer, chunk)

@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks import machine, table
 from benchmarks.cases import CASES, load
-from benchmarks.plan import PASSES, Bench, Row, floor, rows
+from benchmarks.plan import PASSES, WITHOUT, Bench, Row, floor, rows
 from benchmarks.process import CONTENDERS, ROOT, Worker, affinity, environment, interpreter
 
 RESULTS = Path(__file__).parent / "results"
@@ -66,7 +66,8 @@ def summary(bench: Bench, row: Row, seconds: list[float], one: list[float], ours
     """One row of the results."""
     errors = bench.errors(row)
     evaluations = (
-        row.evaluations or bench.workers[row.contender].run(row.method, bench.count, dict(row.options))["evaluations"]
+        row.evaluations
+        or bench.workers[row.contender].run(row.method, bench.examples(row.method), dict(row.options))["evaluations"]
     )
     return {
         "label": row.label, "contender": row.contender, "options": dict(row.options), "seconds": seconds,
@@ -80,9 +81,12 @@ def summary(bench: Bench, row: Row, seconds: list[float], one: list[float], ours
 
 def evaluations_of(bench: Bench, row: Row) -> int | None:
     """What a rule with a fixed number of points costs; None where it is not ours to say."""
-    per_example = {"integrated_gradients": row.options.get("steps", 50), "smooth_grad": row.options.get("samples")}
-    each = per_example.get(row.method)
-    return each * bench.count if each else None
+    steps, samples = row.options.get("steps", 50), row.options.get("samples")
+    each = {
+        "integrated_gradients": steps, "conductance": steps + 1, "internal_influence": steps, "smooth_grad": samples,
+        "expected_gradients": samples, "gradient": 1, "guided_backprop": 1, "grad_cam": 1,
+    }.get(row.method)  # fmt: skip
+    return each * bench.examples(row.method) if each else None
 
 
 def bench_case(
@@ -94,11 +98,11 @@ def bench_case(
     workers = {c: Worker(c, name, work) for c in present}
     bench = Bench(load(name, work), workers)
     try:
-        for method in methods:
+        for method in (m for m in methods if m not in WITHOUT.get(name, ())):
             say(f"{name}: {method}, tuning")
             lines = rows(bench, method)
             say(f"{name}: {method}, measuring {len(lines)} rows, {repeats} rounds")
-            seconds = measured(bench, lines, bench.count, repeats)
+            seconds = measured(bench, lines, bench.examples(method), repeats)
             one = single(bench, lines, repeats)
             told = [summary(bench, r, s, o, seconds[0]) for r, s, o in zip(lines, seconds, one, strict=True)]
             yield method, told, {c: w.versions for c, w in workers.items()}

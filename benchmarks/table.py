@@ -17,7 +17,13 @@ START, END = "<!-- benchmark:start -->", "<!-- benchmark:end -->"
 TITLES = {
     "integrated_gradients": "IntegratedGradients, to a map error of 2 %",
     "smooth_grad": "SmoothGrad, 64 draws",
+    "expected_gradients": "ExpectedGradients, 64 draws",
+    "conductance": "Conductance, to a map error of 2 %",
+    "internal_influence": "InternalInfluence, to a map error of 2 %",
     "occlusion": "Occlusion, the same windows",
+    "gradient": "Gradient, 512 examples",
+    "guided_backprop": "GuidedBackprop, 512 examples",
+    "grad_cam": "GradCam, 512 examples",
 }
 COLUMNS = ("", "seconds (least to most)", "x ours", "evaluations", "map error, median / 95 %", "one example, ms")
 HEAD = f"| {' | '.join(COLUMNS)} |\n|:--|{'--:|' * (len(COLUMNS) - 1)}"

@@ -17,7 +17,8 @@ class Pellucid:
         self.case, self.model = case, pl.wrap(case.model())
 
     def _run(self, count: int, method: Any) -> Any:
-        return pl.explain(self.model, self.case.x[:count], method, target=self.case.target[:count], progress=False)
+        x, target = self.case.first(count)
+        return pl.explain(self.model, x, method, target=target, progress=False)
 
     def integrated_gradients(self, count: int, tolerance: float = 0.02) -> Any:
         """IntegratedGradients to a tolerance."""
@@ -31,6 +32,26 @@ class Pellucid:
         """Occlusion."""
         window = self.case.case.occlude
         return self._run(count, pl.Occlusion(window=window, stride=window))
+
+    def expected_gradients(self, count: int, samples: int) -> Any:
+        """ExpectedGradients with a fixed number of draws."""
+        return self._run(count, pl.ExpectedGradients(self.case.background, tolerance=1e-9, max_evaluations=samples))
+
+    def conductance(self, count: int, tolerance: float = 0.02) -> Any:
+        """Conductance of the case's hidden layer, to a tolerance."""
+        return self._run(count, pl.Conductance(self.case.hidden[0], tolerance=tolerance))
+
+    def internal_influence(self, count: int, tolerance: float = 0.02) -> Any:
+        """InternalInfluence of the case's hidden layer, to a tolerance."""
+        return self._run(count, pl.InternalInfluence(self.case.hidden[0], tolerance=tolerance))
+
+    def grad_cam(self, count: int) -> Any:
+        """GradCam of the case's hidden layer, resized to the images."""
+        return self._run(count, pl.GradCam(self.case.hidden[0]))
+
+    def guided_backprop(self, count: int) -> Any:
+        """GuidedBackprop."""
+        return self._run(count, pl.GuidedBackprop())
 
     def gradient(self, count: int) -> Any:
         """Gradient: one pass there and back."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from xplique.attributions import IntegratedGradients, Occlusion, SmoothGrad
+from xplique.attributions import GradCAM, GuidedBackprop, IntegratedGradients, Occlusion, Saliency, SmoothGrad
 
 from benchmarks.cases import NOISE, WIDTH, Prepared
 
@@ -23,7 +23,8 @@ class Xplique:
         self.make = cache(lambda kind, **options: kind(self.net, **options))
 
     def _run(self, count: int, kind: type, **options: Any) -> tf.Tensor:
-        return self.make(kind, **options)(self.x[:count], self.target[:count])
+        x, target = (np.resize(a, (count, *a.shape[1:])) for a in (self.x, self.target))
+        return self.make(kind, **options)(x, target)
 
     def integrated_gradients(self, count: int, steps: int = 50, chunk: int | None = 32) -> tf.Tensor:
         """IntegratedGradients; `chunk` is its batch size (None: everything at once), 32 as it comes."""
@@ -38,6 +39,18 @@ class Xplique:
         window: Any = self.case.case.occlude
         window = (1, WIDTH) if self.case.case.tokens else window if len(window) > 1 else window[0]
         return self._run(count, Occlusion, patch_size=window, patch_stride=window, batch_size=chunk)
+
+    def gradient(self, count: int, chunk: int = 32) -> tf.Tensor:
+        """Saliency."""
+        return self._run(count, Saliency, batch_size=chunk)
+
+    def guided_backprop(self, count: int, chunk: int = 32) -> tf.Tensor:
+        """GuidedBackprop."""
+        return self._run(count, GuidedBackprop, batch_size=chunk)
+
+    def grad_cam(self, count: int, chunk: int = 32) -> tf.Tensor:
+        """GradCAM of the case's hidden layer."""
+        return self._run(count, GradCAM, batch_size=chunk, conv_layer=self.case.hidden[0])
 
     def array(self, found: tf.Tensor) -> np.ndarray:
         """A map as an array, a token's embedding summed."""
