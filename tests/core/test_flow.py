@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 import pellucid as pl
-from pellucid.errors import InvalidInput, NotDifferentiable
+from pellucid.errors import InvalidInput, NotApplicable, NotDifferentiable
 
 X = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
 
@@ -77,4 +77,25 @@ def test_a_score_that_turns_out_constant_says_so():
 
 
 def test_methods_that_need_no_gradient_still_answer():
+    keras.utils.set_random_seed(0)
     assert pl.explain(functional(around=False), X * 10, pl.Occlusion()).values.any()
+
+
+def test_a_target_that_is_always_the_same_is_told():
+    net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    with pytest.raises(InvalidInput, match="target: the callable gives the same number whatever the scores are"):
+        pl.explain(net, np.ones((2, 3)), pl.Gradient(), lambda scores: keras.ops.ones((len(scores),)))
+
+
+@pytest.mark.parametrize("method", [pl.SmoothGrad(), pl.SmoothGrad(pl.IntegratedGradients())], ids=repr)
+def test_the_method_that_was_asked_for_is_named(method):
+    given = keras.Input((3,))
+    place = keras.ops.cast(keras.ops.argmax(given, axis=1, keepdims=True), "float32")
+    with pytest.raises(NotDifferentiable, match="SmoothGrad needs gradients"):
+        pl.explain(keras.Model(given, keras.layers.Dense(2)(place)), np.ones((2, 3)), method, 0)
+
+
+def test_guided_grad_cam_is_named_and_not_its_parts():
+    net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    with pytest.raises(NotApplicable, match=r"GuidedGradCam: .* has no convolution"):
+        pl.explain(net, np.ones((2, 3)), pl.GuidedGradCam(), 0)

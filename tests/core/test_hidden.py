@@ -228,3 +228,39 @@ def test_a_wrong_dict_leaves_the_model_as_it_was(net, x):
     with pytest.raises(InvalidInput):
         pl.explain(model, {"x": x[:, :2]}, pl.Gradient())
     assert pl.explain(model, x, pl.Gradient()).values.shape == x.shape
+
+
+def two_tensors():
+    given = keras.Input((5, 3))
+    states, last = keras.layers.GRU(4, return_sequences=True, return_state=True, name="memory")(given)
+    joined = keras.layers.Concatenate()([keras.layers.GlobalAveragePooling1D()(states), last])
+    return keras.Model(given, keras.layers.Dense(2)(joined))
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        (pl.GradientInput(layer="memory"), 0),
+        (pl.Conductance("memory"), 0),
+        (pl.LayerActivation("memory"), 0),
+        (pl.DeepLift(layer="memory"), 0),
+        (pl.Gradient(), pl.Unit("memory", (None, 1))),
+    ],
+    ids=repr,
+)
+def test_of_several_tensors_the_record_says_which_is_meant(method, target):
+    x = np.random.default_rng(0).normal(size=(2, 5, 3))
+    net = two_tensors()
+    told = "the layer 'memory' puts out 2 tensors; the first is meant"
+    assert pl.explain(net, x, method, target).provenance.notes.count(told) == 1
+    assert told not in pl.explain(net, x, pl.GradientInput(), 0).provenance.notes
+
+
+@pytest.mark.parametrize(
+    "method", [pl.GradientInput(layer="given"), pl.Conductance("given"), pl.LayerRelevance(layer="given")]
+)
+def test_an_input_is_no_hidden_layer(method):
+    given = keras.Input((3,), name="given")
+    net = keras.Model(given, keras.layers.Dense(2)(given))
+    with pytest.raises(InvalidInput, match="'given' is an input of the model, not a hidden layer; leave layer= away"):
+        pl.explain(net, np.ones((1, 3)), method, 0)

@@ -40,8 +40,12 @@ def check(model: Model, target: Resolved, inputs: Sequence[Array], method: str) 
             "the input and the output that is asked about (of a layer that puts out several tensors, the first is meant)"
         )
     plain = Resolved(np.ones_like(target.selector), target.classes)
-    if target.function is not None and _moves(model, target, inputs) and any(_reached(model, plain, inputs)):
-        raise NotDifferentiable(f"{method} needs gradients, but the target, a callable, has none; {INSTEAD}")
+    if target.function is not None and any(_reached(model, plain, inputs)):
+        if _moves(model, target, inputs):
+            raise NotDifferentiable(f"{method} needs gradients, but the target, a callable, has none; {INSTEAD}")
+        raise InvalidInput(
+            "target: the callable gives the same number whatever the scores are; there is nothing to explain"
+        )
     if (piece := _piece(model, inputs)) is not None:
         raise NotDifferentiable(f"{method} needs gradients, but none gets through the {piece}; {INSTEAD}")
     if _moves(model, target, inputs):

@@ -12,6 +12,7 @@ from pellucid.core import layers
 from pellucid.core.anatomy import Entry, run_once
 from pellucid.core.model import Model
 from pellucid.core.target import Resolved, Unit
+from pellucid.core.tensors import flattened
 from pellucid.errors import InvalidInput
 from pellucid.shapes import Array, Tensor
 
@@ -109,17 +110,46 @@ def outputs_of(model: Model, name: str, inputs: Sequence[Array]) -> list[tuple[i
         InvalidInput: The layer does nothing when the model runs.
     """
     layer = layers.find(model.native, name)
+    if type(layer).__name__ == "InputLayer":
+        raise InvalidInput(
+            f"layer: {name!r} is an input of the model, not a hidden layer; leave layer= away to explain the inputs themselves"
+        )
     shapes: list[tuple[int, ...]] = []
+    counts: list[int] = []
+
+    def counted(original: layers.Call) -> layers.Call:
+        def call(*given: Any, **options: Any) -> Any:
+            output = original(*given, **options)
+            counts.append(len(flattened(output)))
+            return output
+
+        return call
 
     def looking(*tensors: Tensor) -> None:
-        with layers.read(layer) as seen:
+        with layers.replaced(layer, counted), layers.read(layer) as seen:
             model.call(tensors)
         shapes.extend(tuple(map(int, s.shape)) for s in seen)
 
     run_once(model, looking, [a[:1] for a in inputs])
+    model.kept(("tensors", name), lambda: max(counts, default=0))
     if not shapes:
         raise InvalidInput(f"layer: {name!r} puts nothing out when {model.name} runs on these inputs")
     return shapes
+
+
+def notes(model: Model, name: str | None, inputs: Sequence[Array]) -> tuple[str, ...]:
+    """What to say of a layer that is looked at, or whose unit is asked about: of several tensors the first is meant."""
+    told = []
+    unit = getattr(model, "unit", None)
+    for held, layer in ((model, name), (getattr(model, "base", model), unit.layer if unit else None)):
+        if layer is None or layer not in layers.sublayers(held.native):
+            continue
+        if ("tensors", layer) not in held._kept:
+            outputs_of(held, layer, inputs)
+        count = held.kept(("tensors", layer), int)
+        if count > 1:
+            told.append(f"the layer {layer!r} puts out {count} tensors; the first is meant")
+    return tuple(dict.fromkeys(told))
 
 
 def _shapes(inputs: Sequence[Array]) -> tuple[tuple[int, ...], ...]:

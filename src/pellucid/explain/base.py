@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pellucid.core import flow
+from pellucid.core import flow, hidden
 from pellucid.core.dataset import Dataset
 from pellucid.core.hidden import at_layer, joined, of_unit, target_of_unit
 from pellucid.core.inputs import broken_row
@@ -254,7 +254,15 @@ def _recorded(q: Question, method: Method, found: Attribution, data: Dataset | N
     )
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in q.inputs)).hexdigest()[:16]
     notes = tuple(
-        note for note in (q.model.anatomy.note, *flow.notes(q.model), *found.notes, _flatness(q, found)) if note
+        note
+        for note in (
+            q.model.anatomy.note,
+            *flow.notes(q.model),
+            *hidden.notes(q.model, found.layer, q.inputs),
+            *found.notes,
+            _flatness(q, found),
+        )
+        if note
     )
     provenance = Provenance(
         method=method, seed=q.seed, evaluations=int(found.evaluations.sum()), seconds=clock.seconds,

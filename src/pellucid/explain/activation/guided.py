@@ -51,7 +51,18 @@ class GuidedGradCam(Method):
 
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
-        cam, guided = GradCam(self.layer).attribute(question), GuidedBackprop().attribute(question)
+        cam, guided = _Cam(self.layer).attribute(question), _Guided().attribute(question)
         values = tuple(np.multiply(g, m, dtype=np.float32) for g, m in zip(guided.values, cam.values, strict=True))
         notes = (*cam.notes, *guided.notes)
         return replace(guided, values=values, evaluations=guided.evaluations + 1, layer=cam.layer, notes=notes)
+
+
+class _Cam(GradCam):
+    """Where; in its messages the method that was asked for is named."""
+
+
+class _Guided(GuidedBackprop):
+    """What; the same."""
+
+
+_Cam.__name__ = _Guided.__name__ = GuidedGradCam.__name__

@@ -112,6 +112,7 @@ class SmoothGrad(Method):
         """Where noise is added: the inputs, or the embeddings of tokens."""
         if self.method.takes_shift:
             question.model.require_gradient(type(self).__name__)
+            question.opened(getattr(self.method, "layer", None)).require_gradient(type(self).__name__)
             return entries_of(question)
         if any(a.dtype.kind != "f" for a in question.inputs):
             raise NotApplicable(
