@@ -1,8 +1,10 @@
 """What `explain` is asked in text, and how its answer is worded."""
 
+import keras
 import numpy as np
 import pytest
 
+import pellucid as pl
 from pellucid.cli import asking
 from pellucid.core.target import Margin, Unit
 from pellucid.errors import InvalidInput, InvalidOption, UnknownName
@@ -103,3 +105,11 @@ def test_an_example_that_did_not_converge_says_so():
     assert "NOT converged" not in asking.accuracy(found, 0)
     object.__setattr__(found, "converged", np.array([False]))
     assert "NOT converged" in asking.accuracy(found, 0)
+
+
+def test_a_unit_is_named_as_it_is_asked_for():
+    net = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Conv2D(4, 3, name="inner"), keras.layers.Flatten()])
+    for text in ("inner[*,*,3]", "inner[0,2,1]"):
+        found = pl.explain(net, np.ones((1, 6, 6, 1)), pl.Gradient(), asking.output(text, None))
+        place = text.removeprefix("inner[").removesuffix("]").replace(",", ", ")
+        assert asking.heading(found, 0, 4).startswith(f"row 4: unit {place} of inner is ")

@@ -114,7 +114,7 @@ def heading(found: Any, i: int, row: int) -> str:
     number = int(found.classes[i])
     names = found.class_names
     what = (
-        f"unit {found.unit.index} of {found.unit.layer}"
+        f"unit {_place(found.unit.index)} of {found.unit.layer}"
         if found.unit is not None
         else "the score"
         if number < 0
@@ -122,6 +122,11 @@ def heading(found: Any, i: int, row: int) -> str:
     )
     start = "" if found.baseline_output is None else f", {figure(float(found.baseline_output[i]))} at the baseline"
     return f"row {row}: {what} is {figure(float(found.output[i]))}{start}"
+
+
+def _place(index: Any) -> str:
+    """A unit's index as it is asked for: `3`, or `*, *, 3`."""
+    return ", ".join("*" if i is None else str(i) for i in (index if isinstance(index, tuple) else (index,)))
 
 
 def accuracy(found: Any, i: int) -> str:

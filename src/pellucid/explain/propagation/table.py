@@ -21,7 +21,8 @@ def page() -> str:
         "# What is done at each kind of layer", "",
         "Relevance (`LayerRelevance`) and differences (`DeepLift`, `DeepShap`) go back through a model by its ordinary gradient, "
         "with another call in place of a layer's own. Where its own gradient already is the rule, nothing is put in place. A "
-        "layer that is not listed raises `UnsupportedLayer`.", "",
+        "layer that is not listed raises `UnsupportedLayer`. Functions that a torch module calls in its `forward` are treated as "
+        "the operation, or the layer, that does the same.", "",
         "## Layers of Keras and torch", "", *_rows(relevance, DIFFERENCES), "",
         "## Operations of `keras.ops` in functional models", "", *_rows(OPERATIONS, OPERATION_DIFFERENCES), "",
     ])  # fmt: skip
