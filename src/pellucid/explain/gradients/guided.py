@@ -62,10 +62,11 @@ class GuidedIntegratedGradients(Method):
         error of 86 to 100 % of 64 images on three networks trained on digits; with 0.2 it is less sure, since two paths of
         nearly equal slopes can lead to different maps. Then doubling the steps moves the path as well, and more evaluations
         hardly help: of 16 images of 28 x 28 pixels, 6 to 8 came within 0.05 in 511 evaluations, but 13 to 16 with a
-        `max_distance` of 0.005 (200 evaluations each), and 15 to 16 within a `tolerance` of 0.1 (180). The `fraction` is
-        one of all entries, as the authors': in an image that is black for the most part, like its baseline, all that can
-        move is moved together, on a straight line, unless the fraction is below the share that is not. What is moved while the score is flat gets little, however much it
-        would count elsewhere. All entries of all inputs are compared with each other: scale them alike.
+        `max_distance` of 0.005 (200 evaluations each), and 15 to 16 within a `tolerance` of 0.1 (180). The `fraction` is one
+        of all entries, as the authors': in an image that is black for the most part, like its baseline, all that can move is
+        moved together, on a straight line, unless the fraction is below the share that is not. What is moved while the score
+        is flat gets little, however much it would count elsewhere. All entries of all inputs are compared with each other:
+        scale them alike.
     """
 
     fraction: float = 0.25
