@@ -10,28 +10,31 @@ from pellucid.core.progress import Progress
 from pellucid.explain.base import Attribution, Question, per_example, sampling_error
 from pellucid.shapes import Array, Floats
 
-ROWS, BYTES = 2048, 64 * 2**20
-"""Copies of all examples made at once, and what they may take."""
+GROUP, HALF = 16, 8
+"""Draws made together, in groups of two sizes, so that no other number of them has to be compiled."""
+
+Drawn = tuple[Sequence[Floats], Sequence[Floats], Array]
+"""What draws gave for some examples (E,): means of maps (E, ...), one an input; sums of squares about them; the cost (E,)."""
 
 
-def rounds(first: int, most: int) -> Iterator[tuple[int, int]]:
-    """Draws (from, to) of each round: `first`, then half as many again as there are, up to `most`."""
+def rounds(first: int, most: int, step: int = 1) -> Iterator[tuple[int, int]]:
+    """Draws (from, to) of each round: `first`, then half as many again as there are, in steps, up to `most`."""
     start = 0
     while start < most:
-        stop = min(most, max(start + 1, first if start == 0 else start + start // 2))
+        stop = first if start == 0 else start + -(-max(1, start // 2) // step) * step
+        stop = min(most, stop)
         yield start, stop
         start = stop
 
 
 def sampled(
-    question: Question, draw: Callable[[Array, range], tuple[Sequence[Floats], Array]], tolerance: float, most: int
+    question: Question, draw: Callable[[Array, range], Drawn], tolerance: float, most: int
 ) -> tuple[Moments, Array]:
     """Moments of maps, drawn until the relative L2 error of each example's mean is at most `tolerance`.
 
     Args:
         question: What is asked.
-        draw: Maps (E, P, ...), one an input, of the draws of a range for the examples at an index (E,), and what they
-            cost (E,).
+        draw: What the draws of a range give for the examples at an index (E,).
         tolerance: Error at which an example is done.
         most: Draws an example gets at most.
 
@@ -39,12 +42,12 @@ def sampled(
         The moments, and what each example cost (B,).
     """
     moments, spent, active = Moments(len(question)), np.zeros(len(question), int), np.arange(len(question))
-    together = max(1, min(ROWS, BYTES // max(1, sum(a[0].nbytes for a in question.inputs))))
     with Progress("drawing", len(question), question.progress) as bar:
-        for first, last in rounds(16, most):
-            for start in range(first, last, size := max(1, together // len(active))):
-                maps, cost = draw(active, range(start, min(start + size, last)))
-                moments.add(active, maps)
+        for first, last in rounds(GROUP, most, HALF):
+            for start in range(first, last, GROUP):
+                draws = range(start, min(start + GROUP, last))
+                means, squares, cost = draw(active, draws)
+                moments.merge(active, means, squares, len(draws))
                 spent[active] += cost
             left = sampling_error(moments.mean(active), moments.standard_error(active)) > tolerance
             bar.advance(int((~left).sum()))
@@ -52,6 +55,13 @@ def sampled(
             if not len(active):
                 break
     return moments, spent
+
+
+def about_mean(draws: Sequence[Floats]) -> tuple[list[Floats], list[Floats]]:
+    """Means (E, ...) of draws (E, P, ...), and sums of squares about them."""
+    means = [d.mean(1, dtype=np.float64) for d in draws]
+    away = [d - m[:, None] for d, m in zip(draws, means, strict=True)]
+    return means, [np.einsum("ep...,ep...->e...", a, a) for a in away]
 
 
 class Moments:
@@ -67,17 +77,18 @@ class Moments:
 
     def add(self, index: Array, draws: Sequence[Floats]) -> None:
         """Add draws (E, P, ...), one array a map, for the examples at `index`."""
+        self.merge(index, *about_mean(draws), draws[0].shape[1])
+
+    def merge(self, index: Array, means: Sequence[Floats], squares: Sequence[Floats], new: int) -> None:
+        """Add `new` draws, of which the means (E, ...) are known, and the sums of squares about them."""
         if not self._mean:
-            shapes = [(len(self.count), *values.shape[2:]) for values in draws]
+            shapes = [(len(self.count), *m.shape[1:]) for m in means]
             self._mean, self._square = list(map(np.zeros, shapes)), list(map(np.zeros, shapes))
-        new = draws[0].shape[1]
         before = self.count[index]
-        for mean, square, values in zip(self._mean, self._square, draws, strict=True):
-            values = values.astype(np.float64)
-            centre = values.mean(1)
+        for mean, square, centre, about in zip(self._mean, self._square, means, squares, strict=True):
             delta = centre - mean[index]
             share = per_example(new / (before + new), delta)
-            square[index] += ((values - centre[:, None]) ** 2).sum(1) + delta**2 * per_example(before, delta) * share
+            square[index] += about + delta**2 * per_example(before, delta) * share
             mean[index] += delta * share
         self.count[index] += new
 

@@ -114,6 +114,71 @@ def along_path(question: Question, baselines: Sequence[Array], points: Points) -
     return tuple(sums), changes
 
 
+Place = Callable[
+    [Model, Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]], tuple[list[Tensor], list[Tensor] | None]
+]
+"""Of entries (E, ...), more arrays of the examples (E, ...) and what the draws share (P, ...): where gradients are taken
+(P, E, ...), and what each is multiplied by there, if anything."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random points to take gradients at, described by what is drawn.
+
+    Attributes:
+        place: Where the points are.
+        fold: How a token's embedding is folded, as in `at_input`.
+        change: What is done to the maps (P, E, ...) of the draws.
+    """
+
+    place: Place
+    fold: str = "product"
+    change: Callable[[Tensor], Tensor] = lambda maps: maps
+
+
+def at_draws(
+    question: Question, key: Any, draws: Draws, more: Sequence[Array], shared: Sequence[Array]
+) -> tuple[list[Floats], list[Floats]]:
+    """Means (B, ...) of the maps at draws, one an input, and sums of squares about them.
+
+    Args:
+        question: What is asked.
+        key: Tells this kind of draws from others.
+        draws: Where the points are.
+        more: Further arrays of the examples (B, ...).
+        shared: What is drawn (P, ...), the same for every example.
+    """
+    q, size = question, len(question.model.names or "x")
+    key = ("draws", key, q.target.function)
+    compiled = q.model.compiled(key, lambda: _draws_step(q.model, q.target, draws, size + 1 + len(more)))
+    step = lambda *examples: compiled(*examples, *shared)  # noqa: E731
+    found = q.model.in_chunks(key, step, (*q.inputs, q.target.selector, *more), len(shared[0]))
+    return list(found[::2]), list(found[1::2])
+
+
+def _draws_step(model: Model, target: Resolved, draws: Draws, own: int) -> Callable[..., Any]:
+    """`own` is how many of the step's arrays belong to the examples."""
+    from keras import ops
+
+    size = len(model.names or "x")
+
+    def step(*arrays: Tensor) -> tuple[Tensor, ...]:
+        inputs, selector, more, shared = arrays[:size], arrays[size], arrays[size + 1 : own], arrays[own:]
+        count = ops.shape(shared[0])[0]
+        at, factors = draws.place(model, model.embed(inputs), more, shared)
+        points = [ops.reshape(a, (-1, *ops.shape(a)[2:])) for a in at]
+        grads = gradients(model, target, points, [at_each_point(t, count) for t in (*inputs, selector)])
+        shares = [ops.reshape(g, ops.shape(a)) for g, a in zip(grads, at, strict=True)]
+        if factors is not None:
+            shares = [g * f for g, f in zip(shares, factors, strict=True)]
+        maps = [draws.change(m) for m in by_input(model, shares, draws.fold)]
+        means = [ops.mean(m, axis=0) for m in maps]
+        about = [ops.sum(ops.square(m - c), axis=0) for m, c in zip(maps, means, strict=True)]
+        return tuple(part for pair in zip(means, about, strict=True) for part in pair)
+
+    return step
+
+
 def start_scores(question: Question, baselines: Sequence[Array]) -> Floats:
     """Scores (B,) at the start of the path: the baseline in place of the input, under the input's own padding mask."""
     q = question

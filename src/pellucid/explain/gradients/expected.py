@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,9 @@ from pellucid.core import options
 from pellucid.core.baselines import Background
 from pellucid.core.model import Model
 from pellucid.core.randomness import stream
-from pellucid.core.target import Resolved
 from pellucid.explain.base import Attribution, Method, Question
-from pellucid.explain.gradients.engine import by_input, gradients, start_scores
-from pellucid.explain.sampling import sampled
+from pellucid.explain.gradients.engine import Draws, at_draws, start_scores
+from pellucid.explain.sampling import Drawn, sampled
 from pellucid.shapes import Array, Floats, Tensor
 
 
@@ -68,16 +67,13 @@ class ExpectedGradients(Method):
         """See `Method.attribute`."""
         q, rows = question.opened(self.layer), Background(self.background).prepared(question.model)
         q.require_gradient(type(self).__name__)
-        key = ("expected", q.target.function)
-        step = q.model.compiled(key, lambda: _step(q.model, q.target))
 
-        def draw(active: Array, draws: range) -> tuple[list[Floats], Array]:
-            count, which = len(active), _rows_of(q.seed, draws, len(rows[0]))
-            paired = q.take(np.repeat(active, len(draws)))
-            starts = [np.tile(r[which], (count, *[1] * (r.ndim - 1))) for r in rows]
-            places = np.tile([stream(q.seed, "place", d).random() for d in draws], count).astype(np.float32)
-            maps = q.model.in_chunks(key, step, (*paired.inputs, *starts, paired.target.selector, places))
-            return [m.reshape(count, len(draws), *m.shape[1:]) for m in maps], np.full(count, len(draws))
+        def draw(active: Array, draws: range) -> Drawn:
+            which = _rows_of(q.seed, draws, len(rows[0]))
+            places = np.array([stream(q.seed, "place", d).random() for d in draws], np.float32)
+            asked = q if len(active) == len(q) else q.take(active)
+            found = at_draws(asked, "expected", BETWEEN, (), (places, *(r[which] for r in rows)))
+            return *found, np.full(len(active), len(draws))
 
         moments, spent = sampled(q, draw, self.tolerance, self.max_evaluations)
         start = _mean_start(q, rows)
@@ -86,19 +82,21 @@ class ExpectedGradients(Method):
         )
 
 
-def _step(model: Model, target: Resolved) -> Callable[..., Any]:
+def _between(
+    model: Model, ends: Sequence[Tensor], more: Sequence[Tensor], shared: Sequence[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Points between the rows of the background and the examples, and the ways from these to those."""
     from keras import ops
 
-    size = len(model.names or "x")
+    places, *rows = shared
+    starts = [ops.expand_dims(s, 1) for s in model.embed(rows)]
+    ways = [e - s for e, s in zip(ends, starts, strict=True)]
+    return [
+        s + ops.reshape(places, (-1, *[1] * (len(w.shape) - 1))) * w for s, w in zip(starts, ways, strict=True)
+    ], ways
 
-    def step(*arrays: Tensor) -> tuple[Tensor, ...]:
-        inputs, starts, (selector, places) = arrays[:size], model.embed(arrays[size : 2 * size]), arrays[2 * size :]
-        ways = [e - s for e, s in zip(model.embed(inputs), starts, strict=True)]
-        at = [s + ops.reshape(places, (-1, *[1] * (len(w.shape) - 1))) * w for s, w in zip(starts, ways, strict=True)]
-        grads = gradients(model, target, at, (*inputs, selector))
-        return by_input(model, [g * w for g, w in zip(grads, ways, strict=True)], "product")
 
-    return step
+BETWEEN = Draws(_between)
 
 
 def _rows_of(seed: int, draws: range, count: int) -> Array:

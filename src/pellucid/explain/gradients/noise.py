@@ -9,15 +9,19 @@ from typing import Any
 import numpy as np
 
 from pellucid.core import options
+from pellucid.core.model import Model
 from pellucid.core.randomness import stream
 from pellucid.errors import InvalidOption, NotApplicable
 from pellucid.explain.base import Attribution, Method, Question, flat, per_example
-from pellucid.explain.gradients.engine import entries_of
-from pellucid.explain.gradients.local import Gradient
-from pellucid.explain.sampling import sampled
-from pellucid.shapes import Array, Floats
+from pellucid.explain.gradients.engine import Draws, at_draws, entries_of
+from pellucid.explain.gradients.local import Gradient, GradientInput
+from pellucid.explain.sampling import Drawn, about_mean, sampled
+from pellucid.shapes import Array, Floats, Tensor
 
 STATISTICS = ("mean", "squared", "variance")
+
+FOLDS = {Gradient: "slope", GradientInput: "product"}
+"""Methods whose noisy copies are made where the gradient is taken, and never held."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,28 +89,48 @@ class SmoothGrad(Method):
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
         scales = _scales(self.noise, self._entries(question))
+        fold = FOLDS.get(type(self.method)) if getattr(self.method, "layer", None) is None else None
         found: list[Attribution] = []
 
-        def draw(active: Array, draws: range) -> tuple[list[Floats], Array]:
-            asked, noises = question.take(active), range(self._each * draws.start, self._each * draws.stop)
-            noise = [_noise(question.seed, noises, i, s[active]) for i, s in enumerate(scales)]
-            found[:] = [self.method.attribute(self._moved(asked, noise, len(noises)))]
-            maps = [v.reshape(len(active), len(noises), *v.shape[1:]) for v in found[0].values]
-            return [self._folded(m) for m in maps], found[0].evaluations.reshape(len(active), -1).sum(1)
+        def draw(active: Array, draws: range) -> Drawn:
+            asked = question if len(active) == len(question) else question.take(active)
+            noises, scaled = range(self._each * draws.start, self._each * draws.stop), [s[active] for s in scales]
+            noise = [_noise(question.seed, noises, i, s.shape[1:]) for i, s in enumerate(scales)]
+            if fold is not None:
+                means, squares = at_draws(asked, (fold, self.statistic), self._draws(fold), scaled, noise)
+                return means, squares, np.full(len(active), len(noises))
+            found[:] = [self.method.attribute(self._moved(asked, noise, scaled))]
+            maps = [v.reshape(len(active), len(noises), *v.shape[1:]).swapaxes(0, 1) for v in found[0].values]
+            means, squares = about_mean([self._folded(m).swapaxes(0, 1) for m in maps])
+            return means, squares, found[0].evaluations.reshape(len(active), -1).sum(1)
 
         moments, spent = sampled(question, draw, self.tolerance, self.max_evaluations // self._each)
-        return moments.attribution(spent, self.tolerance, layer=found[0].layer, hidden=found[0].hidden)
+        read = found[0] if found else None
+        return moments.attribution(
+            spent, self.tolerance, layer=read.layer if read else None, hidden=read is not None and read.hidden
+        )
+
+    def _draws(self, fold: str) -> Draws:
+        """Noisy copies, made where the gradient is taken."""
+
+        def place(
+            model: Model, entries: Sequence[Tensor], scales: Sequence[Tensor], noise: Sequence[Tensor]
+        ) -> tuple[list[Tensor], list[Tensor] | None]:
+            at = [e + s * n[:, None] for e, s, n in zip(entries, scales, noise, strict=True)]
+            return at, at if fold == "product" else None
+
+        return Draws(place, fold, self._folded)
 
     @property
     def _each(self) -> int:
         """Noisy copies behind one draw of the statistic."""
         return 2 if self.statistic == "variance" else 1
 
-    def _folded(self, maps: Floats) -> Floats:
-        """Maps (E, P, ...) of noisy copies as draws whose mean is the statistic."""
+    def _folded(self, maps: Any) -> Any:
+        """Maps (P, E, ...) of noisy copies, tensors or arrays, as draws whose mean is the statistic."""
         if self.statistic == "variance":
-            return np.square(maps[:, ::2] - maps[:, 1::2]) / 2
-        return np.square(maps) if self.statistic == "squared" else maps
+            return (maps[::2] - maps[1::2]) ** 2 / 2
+        return maps**2 if self.statistic == "squared" else maps
 
     def _entries(self, question: Question) -> tuple[Floats, ...]:
         """Where noise is added: the inputs, or the embeddings of tokens."""
@@ -121,10 +145,10 @@ class SmoothGrad(Method):
             )
         return question.inputs
 
-    def _moved(self, question: Question, noise: Sequence[Floats], draws: int) -> Question:
+    def _moved(self, question: Question, noise: Sequence[Floats], scales: Sequence[Floats]) -> Question:
         """The question of every noisy copy of every example (E * P)."""
-        copies = question.take(np.repeat(np.arange(len(question)), draws))
-        shift = tuple(n.reshape(-1, *n.shape[2:]) for n in noise)
+        copies = question.take(np.repeat(np.arange(len(question)), len(noise[0])))
+        shift = tuple((n * s[:, None]).reshape(-1, *n.shape[1:]) for n, s in zip(noise, scales, strict=True))
         if self.method.takes_shift:
             return replace(copies, shift=shift, progress=False)
         inputs = tuple(a + s for a, s in zip(copies.inputs, shift, strict=True))
@@ -145,8 +169,6 @@ def _scales(noise: Any, entries: Sequence[Floats]) -> list[Floats]:
         ) from None
 
 
-def _noise(seed: int, draws: range, entry: int, scale: Floats) -> Floats:
-    """Noise (E, P, ...); draw d of an entry depends on the seed, d and the entry alone."""
-    shape = scale.shape[1:]
-    drawn = np.stack([stream(seed, "noise", entry, d).standard_normal(shape, np.float32) for d in draws])
-    return drawn[None] * scale[:, None]
+def _noise(seed: int, draws: range, entry: int, shape: tuple[int, ...]) -> Floats:
+    """Standard normal noise (P, ...); draw d of an entry depends on the seed, d and the entry alone."""
+    return np.stack([stream(seed, "noise", entry, d).standard_normal(shape, np.float32) for d in draws])
