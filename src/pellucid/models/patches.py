@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ def sequence_transformer(shape: Sequence[int | None], classes: int, patch: int =
         shape: (T, F); T may be None, for sequences of any length.
         classes: The number K of logits.
         patch: Steps of time in one token; longer for long sequences, as the cost grows with the square of their number.
-            A rest shorter than a patch is left out where T is None.
+            Where T is None, sequences must be whole patches long.
         **options: `width`, `depth`, `heads`, `dropout`, `alpha`, `pool` of `pl.models.Trunk`.
 
     Raises:
@@ -143,6 +144,19 @@ def _patches(x: Tensor, patch: tuple[int, ...], width: int) -> Tensor:
         raise InvalidOption(f"patch: expected {len(grid)} whole numbers above 0, for the axes {grid}, got {patch}")
     if any(side is not None and side % p for side, p in zip(grid, patch, strict=True)):
         raise InvalidOption(f"patch: {patch} does not divide {grid}; crop or pad the data, or choose divisors")
-    convolution = {1: layers.Conv1D, 2: layers.Conv2D, 3: layers.Conv3D}[len(grid)]
-    x = convolution(width, patch, strides=patch, name="patches")(x)
+    cut = _cut(x, grid, patch)
+    x = layers.Dense(width, name="patches")(cut)
     return x if len(grid) == 1 else layers.Reshape((-1, width), name="tokens")(x)
+
+
+def _cut(x: Tensor, grid: tuple[Any, ...], patch: tuple[int, ...]) -> Tensor:
+    """A grid (B, ..., C) as patches (B, ..., numbers in a patch): many times faster on a CPU than a strided Conv3D."""
+    length, count = math.prod(patch) * x.shape[-1], len(grid)
+    if count == 1:
+        return layers.Reshape((-1, length), name="cut")(x)
+    pieces = [side // p for side, p in zip(grid, patch, strict=True)]
+    sides = [number for pair in zip(pieces, patch, strict=True) for number in pair]
+    x = layers.Reshape((*sides, x.shape[-1]), name="sides")(x)
+    inside = range(2, 2 * count + 1, 2)
+    x = layers.Permute((*range(1, 2 * count, 2), *inside, 2 * count + 1), name="inside_last")(x)
+    return layers.Reshape((*pieces, length), name="cut")(x)
