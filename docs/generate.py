@@ -37,6 +37,12 @@ PARTS = {
 }  # fmt: skip
 """What methods are made of, after them."""
 
+MODULES = {
+    "layers": "Keras layers whose attention can be read",
+    "models": "small transformers of six kinds of data",
+}
+"""Modules of the package that are documented name by name, each on a page of its own."""
+
 LISTS = ("Args", "Attributes", "Raises")
 ENTRY = {"explain": ("explain",), "verify": ("verify",), "measure": ("measure",), "improve": ("improve", "compare")}
 
@@ -48,6 +54,7 @@ def pages() -> dict[str, str]:
 
     found = {f"{verb}.md": _verb(verb, title) for verb, title in VERBS.items()}
     found["core.md"] = _core()
+    found |= {f"{module}.md": _module(module, title) for module, title in MODULES.items()}
     found["findings.md"] = findings()
     found["propagation.md"] = treatments()
     found["bibliography.md"] = _bibliography()
@@ -62,6 +69,9 @@ def _index() -> str:
     for verb, title in VERBS.items():
         names = ", ".join(f"[{e.name}]({verb}.md#{e.name.lower()})" for e in entries(verb))
         lines += [f"- [{verb}]({verb}.md): {title.lower()}. {names}"]
+    for module, title in MODULES.items():
+        names = ", ".join(f"[{n}]({module}.md#pl{module}{n.lower()})" for n in _names(module))
+        lines += [f"- [{module}]({module}.md): {title}. {names}"]
     lines += ["- [core](core.md): models, data, targets, results", "- [findings](findings.md): every code of an audit"]
     lines += ["- [propagation](propagation.md): what relevance and differences do at each kind of layer"]
     lines += ["- [coverage](coverage.md): which method works on which kind of model, and how exactly"]
@@ -82,10 +92,26 @@ def _verb(verb: str, title: str) -> str:
 
 def _core() -> str:
     import pellucid as pl
-    from pellucid.data.sources import load
+    from pellucid.data import Planted, load, moving_shapes, tones
 
+    made = [_thing(thing, f"pl.data.{thing.__name__}") for thing in (load, tones, moving_shapes, Planted)]
     shown = [_thing(getattr(pl, name), name if name[0].isupper() else f"pl.{name}") for name in CORE]
-    return "\n\n".join(["# core: models, data, targets, results", *shown, _thing(load, "pl.data.load")]) + "\n"
+    return "\n\n".join(["# core: models, data, targets, results", *shown, *made]) + "\n"
+
+
+def _names(module: str) -> list[str]:
+    import pellucid as pl
+
+    return sorted(getattr(pl, module).__all__, key=str.lower)
+
+
+def _module(module: str, title: str) -> str:
+    """The page of a module: what it says of itself, then every name in it."""
+    import pellucid as pl
+
+    found = getattr(pl, module)
+    shown = [_thing(getattr(found, name), f"pl.{module}.{name}") for name in _names(module)]
+    return "\n\n".join([f"# {module}: {title}", inspect.cleandoc(found.__doc__), *shown]) + "\n"
 
 
 def _thing(thing: Any, title: str, papers: tuple[str, ...] = ()) -> str:

@@ -175,7 +175,7 @@ class SparseAttention(SelfAttention):
     Args:
         heads: The number H of heads.
         alpha: 1.5 for `entmax15`, 2.0 for `sparsemax`, which is sparser.
-        **options: `key_dim`, `dropout`, `causal`, `use_bias` and `seed` of `SelfAttention`.
+        options: `key_dim`, `dropout`, `causal`, `use_bias` and `seed` of `SelfAttention`.
 
     Raises:
         InvalidOption: Another alpha, or as for `SelfAttention`.

@@ -23,7 +23,7 @@ def sequence_transformer(shape: Sequence[int | None], classes: int, patch: int =
         classes: The number K of logits.
         patch: Steps of time in one token; longer for long sequences, as the cost grows with the square of their number.
             Where T is None, sequences must be whole patches long.
-        **options: `width`, `depth`, `heads`, `dropout`, `alpha`, `pool` of `pl.models.Trunk`.
+        options: `width`, `depth`, `heads`, `dropout`, `alpha`, `pool` of `pl.models.Trunk`.
 
     Raises:
         InvalidOption: A patch that does not divide T, or an option outside its range.
@@ -53,7 +53,7 @@ def vision_transformer(shape: Sequence[int], classes: int, patch: int | Sequence
         shape: (H, W, C).
         classes: The number K of logits.
         patch: The side of a square, or (height, width) of a patch.
-        **options: `width`, `depth`, `heads`, `dropout`, `alpha`, `pool` of `pl.models.Trunk`.
+        options: `width`, `depth`, `heads`, `dropout`, `alpha`, `pool` of `pl.models.Trunk`.
 
     Raises:
         InvalidOption: Patches that do not divide the image, or an option outside its range.
@@ -84,7 +84,7 @@ def audio_transformer(shape: Sequence[int], classes: int, patch: Sequence[int] =
         classes: The number K of logits.
         patch: Frames and bands in one patch; `(1, M)` makes every frame a token. Tokens go through the bands of a time
             before they go on to the next.
-        **options: `width`, `depth`, `heads`, `dropout`, `alpha`, `pool` of `pl.models.Trunk`.
+        options: `width`, `depth`, `heads`, `dropout`, `alpha`, `pool` of `pl.models.Trunk`.
 
     Raises:
         InvalidOption: Patches that do not divide the spectrogram, or an option outside its range.
@@ -114,7 +114,7 @@ def video_transformer(shape: Sequence[int], classes: int, patch: Sequence[int] =
         shape: (T, H, W, C).
         classes: The number K of logits.
         patch: Frames, rows and columns of a tubelet. Tokens go along a row, then down, then on in time.
-        **options: `width`, `depth`, `heads`, `dropout`, `alpha`, `pool` of `pl.models.Trunk`.
+        options: `width`, `depth`, `heads`, `dropout`, `alpha`, `pool` of `pl.models.Trunk`.
 
     Raises:
         InvalidOption: Tubelets that do not divide the video, or an option outside its range.

@@ -21,7 +21,7 @@ def tabular_transformer(
         features: The number F of columns.
         classes: The number K of logits.
         cardinalities: For each categorical column its number of categories, as `pl.layers.FeatureTokenizer` takes them.
-        **options: `width`, `depth`, `heads`, `dropout`, `alpha`, `pool` of `pl.models.Trunk`.
+        options: `width`, `depth`, `heads`, `dropout`, `alpha`, `pool` of `pl.models.Trunk`.
 
     Raises:
         InvalidOption: A column that is not there, or an option outside its range.
@@ -51,7 +51,7 @@ def text_transformer(length: int, vocabulary: int, classes: int, **options: Any)
         length: The number T of tokens that texts are padded or cut to.
         vocabulary: The number of different tokens, 0 among them.
         classes: The number K of logits.
-        **options: `width`, `depth`, `heads`, `dropout`, `alpha`, `pool` of `pl.models.Trunk`.
+        options: `width`, `depth`, `heads`, `dropout`, `alpha`, `pool` of `pl.models.Trunk`.
 
     Raises:
         InvalidOption: An option outside its range.
