@@ -1,5 +1,8 @@
 """Every builder learns a small planted problem, reads its data in the order that it says, and saves and loads."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -100,6 +103,14 @@ def test_a_model_saves_and_loads(kind, pool, tmp_path):
     again = type(model).from_config(model.get_config())
     again.set_weights(model.get_weights())
     np.testing.assert_array_equal(array(again(x)), array(model(x)))
+
+
+def test_a_model_file_opens_where_nothing_was_imported(tmp_path):
+    path = tmp_path / "model.keras"
+    pl.models.tabular_transformer(3, 2, width=8).save(path)
+    code = f"from pellucid.core.model_files import load_model; print(load_model({str(path)!r}).name)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "tabular_transformer"
 
 
 @pytest.mark.parametrize("shape, patch, build", [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -46,6 +47,8 @@ def load_model(path: str | Path, *, trust: bool = False) -> Any:
     found = sorted(_CODE & set(_class_names(config)))
     if found and not trust:
         raise UnsafeModel(f"{path}: holds code that would run while loading ({', '.join(found)}); {_ALLOW}")
+    if any(name.startswith("pellucid>") for name in _class_names(config, "registered_name")):
+        importlib.import_module("pellucid.layers")  # Keras knows them once they are imported
     return _loaded(path, trust)
 
 
@@ -117,16 +120,16 @@ def _hdf5_config(path: Path) -> Any:
     return json.loads(config)
 
 
-def _class_names(config: Any) -> Iterator[str]:
+def _class_names(config: Any, key: str = "class_name") -> Iterator[str]:
     """Every class named anywhere in a model's description."""
     if isinstance(config, Mapping):
-        if isinstance(config.get("class_name"), str):
-            yield config["class_name"]
+        if isinstance(config.get(key), str):
+            yield config[key]
         for part in config.values():
-            yield from _class_names(part)
+            yield from _class_names(part, key)
     elif isinstance(config, list):
         for part in config:
-            yield from _class_names(part)
+            yield from _class_names(part, key)
 
 
 def _loaded(path: Path, trust: bool) -> Any:

@@ -2,6 +2,7 @@
 
 They are ordinary Keras 3 layers: they save and load with a model, honour and pass on masks, run in mixed precision and
 on every framework. Wherever weights meet values, they do so in one method, `attend(weights, values)`, and nowhere else.
+Where Keras itself loads a model that holds them, `import pellucid.layers` first; pellucid does so by itself.
 """
 
 from pellucid.layers.block import TransformerBlock
