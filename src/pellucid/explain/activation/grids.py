@@ -13,7 +13,7 @@ from pellucid.core.anatomy import run_recorded
 from pellucid.core.model import Model
 from pellucid.core.tensors import flattened
 from pellucid.errors import InvalidInput
-from pellucid.explain.propagation.plan import kinds
+from pellucid.explain.propagation.kinds import kinds
 from pellucid.shapes import Array, Tensor
 
 CONVOLUTIONS = ("BaseConv", "BaseConvTranspose", "BaseDepthwiseConv", "BaseSeparableConv", "_ConvNd")

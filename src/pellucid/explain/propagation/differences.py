@@ -15,18 +15,20 @@ from pellucid.core import layers
 from pellucid.errors import UnsupportedLayer
 from pellucid.explain.propagation.arithmetic import Product, Run
 from pellucid.explain.propagation.attention import attending
+from pellucid.explain.propagation.kinds import RECTIFIED, is_rectified, is_rectifier
 from pellucid.explain.propagation.linear import folded, linear_part, parts_of_normalization, same
 from pellucid.explain.propagation.multipliers import (
     Differences,
     Treatment,
     halves,
-    quotient,
+    rectified,
     rescaled,
     shared,
     softened,
     squared,
 )
 from pellucid.explain.propagation.recurrent import in_loop, in_step, stepwise
+from pellucid.explain.propagation.slopes import sloped
 from pellucid.explain.propagation.treatments import (
     OPERATIONS,
     TREATMENTS,
@@ -62,7 +64,10 @@ def linear(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
 
 def _after(z: Tensor, function: Callable[[Tensor], Tensor], now: Differences) -> Tensor:
     """An activation, or a softmax over the last axis."""
-    return softened(z, -1, now) if getattr(function, "__name__", "") == "softmax" else rescaled(z, function, now)
+    name = getattr(function, "__name__", "")
+    if name == "softmax":
+        return softened(z, -1, now)
+    return (rectified if name in RECTIFIED else rescaled)(z, function, now)
 
 
 def normalized(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
@@ -81,6 +86,7 @@ def normalized(layer: Any, original: layers.Call, now: Differences) -> layers.Ca
 
 def activation(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
     """An activation."""
+    by = rectified if is_rectifier(layer) or is_rectified(layer) else rescaled
 
     def call(x: Tensor, *rest: Any, **options: Any) -> Tensor:
         from keras import ops
@@ -89,7 +95,7 @@ def activation(layer: Any, original: layers.Call, now: Differences) -> layers.Ca
             raise UnsupportedLayer(f"no multiplier is known for {layer.name!r} of a constant by an input")
         if mixes(getattr(layer, "activation", None)):
             return softened(x, -1, now)
-        return rescaled(x, lambda a: original(a * 1, *rest, **options), now)
+        return by(x, lambda a: original(a * 1, *rest, **options), now)
 
     return call
 
@@ -118,8 +124,8 @@ def chosen(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
         still = ops.stop_gradient
         pool = lambda t: original(t, *rest, **options)  # noqa: E731
         x, b = now.halves(both)
-        away = (x - still(x)) * quotient(ops.ones_like(x), still(x - b))  # zero, with the gradient that is shared out
-        of_rise, of_fall = pool(still(x) + away), pool(still(b) + away)
+        share = ops.divide_no_nan(ops.ones_like(x), x - b)
+        of_rise, of_fall = pool(sloped(x, x, share)), pool(sloped(b, x, share))
         y, start = still(of_rise), still(of_fall)
         top = ops.maximum(y, start)
         return now.valued(of_rise * (top - start) + of_fall * (y - top), y, start)

@@ -15,7 +15,8 @@ from pellucid.core.tensors import flattened, to_array
 from pellucid.errors import UnsupportedLayer
 from pellucid.explain.base import Attribution, Method, Question
 from pellucid.explain.propagation.composites import Composite
-from pellucid.explain.propagation.plan import Plan, at_rest, kinds, layered, make_plan, writes
+from pellucid.explain.propagation.kinds import kinds
+from pellucid.explain.propagation.plan import Plan, at_rest, layered, make_plan, writes
 from pellucid.explain.propagation.relevance import relevance_step
 from pellucid.explain.propagation.rules import Rule, Run, Share
 from pellucid.explain.propagation.treatments import (

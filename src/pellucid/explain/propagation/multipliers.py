@@ -12,6 +12,7 @@ from typing import Any
 
 from pellucid.core import layers
 from pellucid.explain.propagation.linear import Part
+from pellucid.explain.propagation.slopes import backward, sloped
 from pellucid.shapes import Tensor
 
 
@@ -43,11 +44,14 @@ class Differences:
         self.joins[id(both)] = both, _version(both), known
         return both
 
+    def before(self, a: Tensor) -> tuple[Tensor, Part] | None:
+        """Inputs of the linear layer that has put out a, and what it does, where positive and negative are told apart."""
+        made = self.made.get(id(a)) if self.reveals else None
+        return None if made is None else made[1:]
+
     def valued(self, examples: Tensor, values: Tensor, baselines: Tensor) -> Tensor:
         """`joined`, with other values for the examples than those whose gradient counts."""
-        from keras import ops
-
-        return self.joined(examples + ops.stop_gradient(values - examples), baselines)
+        return self.joined(backward(values, examples, lambda upstream: upstream), baselines)
 
 
 def _version(tensor: Tensor) -> int:
@@ -81,15 +85,26 @@ def rescaled(
     from keras import ops
 
     still = ops.stop_gradient
-    before = now.made.get(id(a)) if now.reveals else None
-    if before is not None:
-        return revealed(a, function, before[1:], now)
+    if (before := now.before(a)) is not None:
+        return revealed(a, function, before, now)
     x, b = now.halves(a)
-    sloped = function(x)
-    y, start = values or (sloped, function(still(b)))
+    steep = function(x)
+    y, start = values or (steep, function(still(b)))
     near = ops.abs(x - b) < 1e-5 * (1 + ops.abs(x))  # float32 has no digits left for a quotient: take the slope
-    out = ops.where(near, sloped, x * still(quotient(y - start, x - b)))
+    out = ops.where(near, steep, x * still(quotient(y - start, x - b)))
     return now.valued(out, y, start)
+
+
+def rectified(a: Tensor, function: Callable[[Tensor], Tensor], now: Differences) -> Tensor:
+    """`rescaled` of a rectifier, which gives what it takes or a bound, without rounding: its quotients are always exact."""
+    from keras import ops
+
+    if (before := now.before(a)) is not None:
+        return revealed(a, function, before, now)
+    x, b = now.halves(a)
+    y, start = function(x), function(ops.stop_gradient(b))
+    slope = ops.where(x == b, ops.cast(x > 0, x.dtype), ops.divide_no_nan(y - start, x - b))
+    return now.joined(sloped(y, x, slope), start)
 
 
 def revealed(a: Tensor, function: Callable[[Tensor], Tensor], made: tuple[Tensor, Part], now: Differences) -> Tensor:

@@ -16,6 +16,7 @@ from pellucid.errors import UnsupportedLayer
 from pellucid.explain.base import Question
 from pellucid.explain.propagation.composites import Composite
 from pellucid.explain.propagation.differences import DIFFERENCES, OPERATION_DIFFERENCES
+from pellucid.explain.propagation.kinds import kinds
 from pellucid.explain.propagation.recurrent import STEPS, cells
 from pellucid.explain.propagation.rules import Epsilon, Flat, Rule
 from pellucid.explain.propagation.treatments import (
@@ -31,7 +32,6 @@ from pellucid.explain.propagation.watching import by_kind, by_operations, operat
 from pellucid.explain.propagation.written import refusal
 from pellucid.shapes import Array
 
-FRAMEWORKS = ("keras", "torch")
 """Where the classes come from that the tables name."""
 
 MOVING = (
@@ -249,14 +249,6 @@ def _rule(composite: Composite, name: str, layer: Any, treatment: Treatment, is_
         f"{type(rule).__name__} gives relevance to inputs of zero, which is only sound where the input itself is read; the "
         f"layer {name!r} reads what another has made: give it pl.Epsilon(), pl.Gamma() or pl.ZPlus()"
     )
-
-
-def kinds(layer: Any) -> list[str]:
-    """Names of the classes of Keras or torch whose work a layer does as they do it."""
-    name = "call" if hasattr(layer, "call") else "forward"
-    own = getattr(type(layer), name, None)
-    theirs = [base for base in type(layer).__mro__ if base.__module__.split(".")[0] in FRAMEWORKS]
-    return [base.__name__ for base in theirs if getattr(base, name, None) is own]
 
 
 def _treatment(layer: Any, known: Mapping[str, Any] = _RELEVANCE) -> Any:

@@ -15,15 +15,11 @@ from pellucid.core.model import Model
 from pellucid.core.target import Resolved
 from pellucid.explain.base import Attribution, Method, Question
 from pellucid.explain.gradients.engine import by_input, gradients
-from pellucid.explain.propagation.plan import at_rest, kinds, layered, writes
+from pellucid.explain.propagation.kinds import RECTIFIERS, is_rectified, is_rectifier
+from pellucid.explain.propagation.plan import at_rest, layered, writes
+from pellucid.explain.propagation.slopes import backward
 from pellucid.explain.propagation.watching import Watching
 from pellucid.shapes import Floats, Tensor
-
-FUNCTIONS = ("relu", "relu6")
-"""Activation functions that are rectifiers: nothing below zero, and as it was above it, perhaps up to a bound."""
-
-KINDS = ("ReLU", "ReLU6", "Relu", "Relu6")
-"""Kinds of layers and of `keras.ops` nodes that are."""
 
 Way = Callable[[Tensor, Tensor], Tensor]
 """A rectifier's output, of what goes in and what comes out, with the gradient that is wanted."""
@@ -92,7 +88,9 @@ class GuidedBackprop(Rectified):
     @staticmethod
     def way(a: Tensor, y: Tensor) -> Tensor:
         """See `Rectified.way`."""
-        return _positive_back(y)
+        from keras import ops
+
+        return backward(y, y, ops.relu)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +125,7 @@ class Deconvolution(Rectified):
         """See `Rectified.way`."""
         from keras import ops
 
-        return _positive_back(a + ops.stop_gradient(y - a))
+        return backward(y, a, ops.relu)
 
 
 def rectified(question: Question, method: Rectified) -> tuple[Floats, ...]:
@@ -159,15 +157,12 @@ def _fused(model: Model) -> list[Any]:
     """Layers with a rectifier for an activation."""
     inside = layers.leaves(model.native).values()
     taken_off = {id(layer) for layer, _ in model.anatomy.softened}
-    named = lambda layer: getattr(getattr(layer, "activation", None), "__name__", "")  # noqa: E731
-    return [layer for layer in inside if named(layer) in FUNCTIONS and id(layer) not in taken_off]
+    return [layer for layer in inside if is_rectified(layer) and id(layer) not in taken_off]
 
 
 def _own(model: Model) -> list[Any]:
     """Layers and operations that are rectifiers."""
-    inside = [layer for layer in layers.leaves(model.native).values() if any(kind in KINDS for kind in kinds(layer))]
-    nodes = [node for node in layers.operations(model.native) if type(node).__name__ in KINDS]
-    return [part for part in (*inside, *nodes) if not getattr(part, "negative_slope", 0)]
+    return [p for p in (*layers.leaves(model.native).values(), *layers.operations(model.native)) if is_rectifier(p)]
 
 
 def _written(model: Model) -> set[str]:
@@ -194,19 +189,6 @@ def _changed(model: Model, way: Way) -> Iterator[None]:
             stack.enter_context(layers.attribute(layer, "activation", within(layer.activation)))
         stack.enter_context(layers.all_replaced((part, change) for part in _own(model)))
         if writes(model):
-            watching = Watching(model.native, at_rest(model), dict.fromkeys(KINDS, way), written, strict=False)
+            watching = Watching(model.native, at_rest(model), dict.fromkeys(RECTIFIERS, way), written, strict=False)
             stack.enter_context(layers.replaced(model.native, watching))
         yield
-
-
-def _positive_back(y: Tensor) -> Tensor:
-    """y itself, which passes back only what is positive."""
-    from keras import ops
-
-    def forward(y: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
-        def back(*args: Tensor, upstream: Tensor = None) -> Tensor:
-            return ops.relu(args[-1] if upstream is None else upstream)
-
-        return y * 1, back
-
-    return ops.custom_gradient(forward)(y)

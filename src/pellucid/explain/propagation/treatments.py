@@ -19,6 +19,7 @@ from pellucid.explain.propagation.attention import attending
 from pellucid.explain.propagation.linear import Change, Part, batch_part, folded, linear_part, parts_of_normalization
 from pellucid.explain.propagation.recurrent import STEPS, in_loop, in_step, stepwise
 from pellucid.explain.propagation.rules import Rule
+from pellucid.explain.propagation.slopes import sloped
 from pellucid.shapes import Tensor
 
 
@@ -58,8 +59,8 @@ def carried(rule: Rule, x: Tensor, part: Part, now: Pass, at: int | None = None)
             now.read.append(x)
         x = still(x)
     shares = rule.shares(x, z, part, ones)
-    out = sum(share * n * still(_ratio(z, n, rule)) for share, n in shares)
-    return out + still(z - out)
+    parts = [sloped(z * (i == 0), n, share * _ratio(z, n, rule)) for i, (share, n) in enumerate(shares)]
+    return sum(parts[1:], parts[0])
 
 
 def _ratio(z: Tensor, total: Tensor, rule: Rule) -> Tensor:
@@ -76,9 +77,7 @@ def followed(x: Tensor, y: Tensor) -> Tensor:
     """Values y whose relevance goes to x, entry by entry."""
     from keras import ops
 
-    still = ops.stop_gradient
-    out = x * still(y / ops.where(ops.abs(x) > 1e-9, x, 1e-9))
-    return out + still(y - out)
+    return sloped(y, x, y / ops.where(ops.abs(x) > 1e-9, x, 1e-9))
 
 
 def by_rule(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:

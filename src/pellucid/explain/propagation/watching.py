@@ -134,9 +134,10 @@ class Watching:
     def _refuse_custom(self, given: Any) -> None:
         """Raise for a tensor that a torch function of the user's own has made: nothing is known about its gradient."""
         for tensor in tensors_in(given) if self.strict else ():
-            made = type(tensor.grad_fn).__mro__
-            if any(base.__name__ == "BackwardCFunction" for base in made):
-                raise UnsupportedLayer(refusal(f"torch.autograd.Function behind {made[0].__name__}"))
+            made = type(tensor.grad_fn)
+            own = getattr(made, "_forward_cls", None)  # those of Keras are the ones that treatments are made of
+            if own is not None and not own.__module__.startswith("keras."):
+                raise UnsupportedLayer(refusal(f"torch.autograd.Function behind {made.__name__}"))
 
 
 NORMALIZATIONS = ("LayerNorm", "RMSNorm", "GroupNorm")
