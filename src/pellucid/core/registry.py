@@ -91,6 +91,8 @@ ENTRIES = (
     Entry("L1", "improve", f"{_I}.penalties", ("tibshirani1996",)),
     Entry("Dropout", "improve", f"{_I}.noise", ("srivastava2014",)),
     Entry("EarlyStopping", "improve", f"{_I}.schedules", ("prechelt1998",)),
+    Entry("AttentionSupervision", "improve", f"{_I}.attention", ("strout2019", "zhong2019")),
+    Entry("AttentionEntropy", "improve", f"{_I}.attention", ("attanasio2022", "grandvalet2005")),
 )
 """Every method there is, in the order in which they are listed."""
 

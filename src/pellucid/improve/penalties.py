@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.tensors import to_array
 from pellucid.improve.base import Remedy
+from pellucid.improve.priced import Priced
 from pellucid.shapes import Tensor
 
 ON = ("kernels", "all")
@@ -116,16 +117,17 @@ class L1(_Penalty):
 
 
 class Ledger:
-    """The penalties of a recipe on one model: puts them into its loss, and says what each comes to.
+    """The penalties of a recipe on one model: puts them into its loss, and says what each comes to. What its attention
+    costs, `priced`, the model adds itself.
 
     They hang on the variables, where Keras looks for weight penalties on every backend and for every kind of model,
     beside what hangs there already ("own").
     """
 
-    def __init__(self, model: Any, remedies: Sequence[Remedy]) -> None:
+    def __init__(self, model: Any, remedies: Sequence[Remedy], priced: Priced | None = None) -> None:
         self._variables = list(model.trainable_variables)
         self._own = [variable.regularizer for variable in self._variables]
-        self._model = model
+        self._model, self._priced = model, priced
         self._terms = {r.slot: (r, [v for v in self._variables if r.penalizes(v)]) for r in remedies}
         self._terms = {slot: (remedy, found) for slot, (remedy, found) in self._terms.items() if found}
 
@@ -144,11 +146,12 @@ class Ledger:
 
     @contextmanager
     def waived(self) -> Iterator[None]:
-        """Evaluate the data loss alone: no penalty on weights, not even the model's own."""
+        """Evaluate the data loss alone: no penalty on weights, not even the model's own, and none on attention."""
         charged = [variable.regularizer for variable in self._variables]
         self._restore([None] * len(charged))
         try:
-            yield
+            with self._priced.free() if self._priced else nullcontext():
+                yield
         finally:
             self._restore(charged)
 
@@ -163,6 +166,7 @@ class Ledger:
     def amounts(self) -> dict[str, float]:
         """What each penalty comes to at the present weights, summed in 64 bits; "own" is the model's."""
         found = {slot: sum(map(_amount(r), values)) for slot, (r, values) in self._terms.items()}
+        found |= self._priced.amounts() if self._priced else {}
         own = [(v, r) for v, r in zip(self._variables, self._own, strict=True) if r is not None]
         return found | ({"own": sum(float(to_array(r(v.value))) for v, r in own)} if own else {})
 

@@ -16,8 +16,10 @@ from pellucid.core.model_files import load_model
 from pellucid.core.randomness import check_seed, seeded
 from pellucid.core.record import Provenance, Record, Stopwatch, Value, versions
 from pellucid.errors import InvalidOption
+from pellucid.improve.attention import attentive
 from pellucid.improve.base import Remedy
 from pellucid.improve.penalties import Ledger
+from pellucid.improve.priced import Priced
 
 _FILE = "model.keras"
 
@@ -27,7 +29,8 @@ class Recipe(Value):
     """Remedies that are used together. Their order says nothing: two recipes of the same remedies are equal.
 
     Args:
-        remedies: Any of `L2`, `L1`, `Dropout`, `EarlyStopping`; none for plain training.
+        remedies: Any of `L2`, `L1`, `Dropout`, `EarlyStopping`, `AttentionSupervision`, `AttentionEntropy`; none for plain
+            training.
 
     Raises:
         InvalidOption: Something that is no remedy, or two that take hold of the same thing.
@@ -147,11 +150,15 @@ def improve(
     clock, data = Stopwatch(), as_dataset(train)
     held = None if validation is None else as_dataset(validation)
     schedules = [call for remedy in recipe.remedies for call in remedy.callbacks(validated=held is not None)]
-    model = _prepared(build, recipe, data, seed)
-    ledger = Ledger(model, recipe.remedies)
-    log = _log_class()(ledger, data, held)
+    model = trained = _prepared(build, recipe, data, seed)
+    learnt, priced = data, None
+    if costs := attentive(recipe.remedies):
+        priced = Priced(model, costs, data)
+        trained, learnt, held = priced.model, priced.train, priced.joined(held) if held else None
+    ledger = Ledger(trained, recipe.remedies, priced)
+    log = _log_class()(ledger, learnt, held)
     with ledger.charged():
-        training.fit(model, data, settings=fit, seed=seed, callbacks=[log, *schedules], progress=progress)
+        training.fit(trained, learnt, settings=fit, seed=seed, callbacks=[log, *schedules], progress=progress)
     history = _columns(log.rows)
     kept = next((call.best_epoch for call in schedules if getattr(call, "best_weights", None)), len(log.rows) - 1)
     wrapped = wrap(model)

@@ -1,0 +1,120 @@
+"""A model in training whose attention has a price: it is read in every run, and what it costs is added to the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from pellucid.core.attention import Seen, sites, watched
+from pellucid.core.dataset import Dataset
+from pellucid.core.model import Model
+from pellucid.errors import NotApplicable
+from pellucid.improve.attention import AttentionRemedy
+from pellucid.shapes import Array, Tensor
+
+BATCH = 256
+"""Examples whose price is found at once."""
+
+BESIDE = "beside_"
+"""Before the slot of a remedy, the name of the input that it needs."""
+
+
+class Priced:
+    """A Keras model, and the one around it that is trained in its place.
+
+    Args:
+        model: The compiled model.
+        remedies: What its attention costs.
+        train: The training data.
+
+    Raises:
+        InvalidInput: There is no attention in the model, or rationales that do not fit the data.
+    """
+
+    def __init__(self, model: Any, remedies: Sequence[AttentionRemedy], train: Dataset) -> None:
+        self.remedies, self.inside, self._train = remedies, Model(model), train
+        sites(self.inside, self.inside.prepare(train.take(slice(0, 1)).x))
+        found = {r.slot: r.beside(len(train)) for r in remedies}
+        self._beside = {BESIDE + slot: array for slot, array in found.items() if array is not None}
+        self._free = False
+        self.model = _around(self)
+        self.model.compile(**model._compile_config.config)
+        self.model(self.joined(train.take(slice(0, 1))).x, training=False)
+
+    @property
+    def train(self) -> Dataset:
+        """The training data, with what the prices have to know of each example."""
+        return self.joined(self._train, self._beside)
+
+    def joined(self, data: Dataset, beside: Mapping[str, Array] | None = None) -> Dataset:
+        """Data with what the prices have to know of each example: zeros where nothing is known."""
+        empty = {name: np.zeros((len(data), *a.shape[1:]), a.dtype) for name, a in self._beside.items()}
+        given = dict(data.x) if isinstance(data.x, dict) else {"x": data.x}
+        if clash := set(given) & set(empty):
+            raise NotApplicable(f"an input of the model has the name {min(clash)!r}; give it another")
+        return replace(data, x={**given, **(beside or empty)}, feature_names=None, columns=None)
+
+    @contextmanager
+    def free(self) -> Iterator[None]:
+        """No price, for the data loss alone."""
+        before, self._free = self._free, True
+        self.model.test_function = None
+        try:
+            yield
+        finally:
+            self._free, self.model.test_function = before, None
+
+    def run(self, inputs: Mapping[str, Tensor], training: Any) -> tuple[Any, list[Tensor]]:
+        """What the model gives, and the prices (B,)."""
+        own = {name: t for name, t in inputs.items() if name not in self._beside}
+        weights: dict[str, Tensor] = {}
+
+        def read(seen: Seen) -> None:
+            weights[seen.name] = seen.weights
+
+        with watched(self.inside, read):
+            out = self.inside.native(own if self.inside.names else own["x"], training=training)
+        return out, [r.price(weights, inputs.get(BESIDE + r.slot)) for r in self.remedies]
+
+    def costs(self, inputs: Mapping[str, Tensor], training: Any) -> tuple[Any, list[Tensor]]:
+        """What the model gives, and what is added to its loss."""
+        from keras import ops
+
+        out, prices = self.run(inputs, training)
+        return out, [] if self._free else [ops.mean(p) for p in prices]
+
+    def amounts(self) -> dict[str, float]:
+        """What each price comes to on average over the training data, at the present weights."""
+        whole: Any = self.train.x
+        names = list(whole)
+
+        def step(*tensors: Tensor) -> tuple[Tensor, ...]:
+            return tuple(self.run(dict(zip(names, tensors, strict=True)), False)[1])
+
+        compiled = self.inside.compiled(("prices", tuple(names)), lambda: step)
+        found = [compiled(*(a[i : i + BATCH] for a in whole.values())) for i in range(0, len(self._train), BATCH)]
+        columns = (np.concatenate(column) for column in zip(*found, strict=True))
+        return {r.slot: float(c.mean(dtype=np.float64)) for r, c in zip(self.remedies, columns, strict=True)}
+
+
+def _around(priced: Priced) -> Any:
+    import keras
+
+    class Attentive(keras.Model):
+        """Gives what the model inside gives, and adds the prices of its attention."""
+
+        def __init__(self) -> None:
+            super().__init__(name=priced.inside.native.name)
+            self.inside = priced.inside.native
+
+        def call(self, inputs: Any, training: Any = None) -> Any:
+            out, prices = priced.costs(inputs, training)
+            for price in prices:
+                self.add_loss(price)
+            return out
+
+    return Attentive()
