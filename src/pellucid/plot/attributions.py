@@ -1,4 +1,5 @@
-"""Why one example got its answer: bars for a table, a map for an image, a line over time, words on colours."""
+"""Why one example got its answer: bars for a table, a map for an image, a sound, a video, a line over time, words on
+colours."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from pellucid.plot.ranking import by_column
 from pellucid.plot.reading import Reading, reading_of
 from pellucid.plot.scene import Box, Line, Mark, Picture, Table, Text, shorten, text_width
 from pellucid.plot.signals import signal_map
+from pellucid.plot.spectrograms import BANDS, spectrogram_map
 from pellucid.plot.theme import SMALL
+from pellucid.plot.videos import video_strip
 from pellucid.plot.words import words_map
 from pellucid.shapes import Array
 
@@ -30,7 +33,10 @@ def attribution(
     - Tables: bars, the largest first.
     - Images: a map, beside the picture; what only says where a layer looked (a class activation map) lies over it.
     - Sequences: the signal over time on the colours of its attributions, and their sum at each moment.
-    - Texts: the words, each on the colour of what it counts for; padding (token 0 at the ends) is left out.
+    - Sounds: a spectrogram with its map below, time along and frequency up; a waveform as a sequence.
+    - Videos: frames side by side, each with its map below.
+    - Texts: the words, each on the colour of what it counts for; padding (token 0 at the ends) is left out, and so are
+      stretches of long texts where no word counts much.
     - Hidden layers: bars of units, a grid of units and places, or a map for each of the strongest channels.
 
     Blue counts for the score, orange against; values without a sign, of methods that promise no contributions, are teal.
@@ -42,7 +48,7 @@ def attribution(
         width: Width of the picture in pixels.
         tokens: The words of a text, one for each of its tokens (T,), or for each that is not padding; None writes the
             tokens' numbers.
-        beside: Whether an image stands beside its map.
+        beside: Whether an image stands beside its map, and the like for sounds and videos.
 
     Raises:
         InvalidInput: The explanation has no such example, or `tokens` has another number of words.
@@ -68,11 +74,31 @@ def _placed(e: Any, index: int, room: tuple[float, bool], tokens: Sequence[str] 
     if e.kind == "image" and len(shape) == 3 and values.ndim in (2, 3):
         values = flat_map(values, e.inputs[index])
         return image_map(np.asarray(e.inputs[index]), values, reading_of(e, index, values), laid(e), room)
-    if e.kind in ("sequence", "audio") and len(shape) == 2 and values.ndim <= 2:
+    if e.kind == "audio":
+        return _sound(e, index, values, room)
+    if e.kind == "video" and len(shape) == 4 and values.ndim in (3, 4):
+        maps = values if values.ndim == 3 else values.sum(-1)
+        return video_strip(np.asarray(e.inputs[index]), maps, reading_of(e, index, maps), room)
+    if e.kind == "sequence" and len(shape) == 2 and values.ndim <= 2:
         return signal_map(np.asarray(e.inputs[index]), values, reading, e.feature_names, width)
     if len(shape) == 1 and values.ndim == 1 and (e.kind == "text" or tokens is not None):
         return words_map(np.asarray(e.inputs[index]), values, reading, tokens, width)
     return None
+
+
+def _sound(e: Any, index: int, values: Array, room: tuple[float, bool]) -> Picture | None:
+    """A spectrogram (T, M) or (T, M, 1), or a waveform (T,) or (T, channels), with its map."""
+    heard = np.asarray(e.inputs[index], float)
+    if heard.ndim == 1:
+        heard = heard[:, None]
+    if heard.ndim == 3 and heard.shape[-1] == 1:
+        heard, values = heard[..., 0], values[..., 0] if values.ndim == 3 else values
+    if heard.ndim != 2 or values.ndim > 2:
+        return None
+    reading = reading_of(e, index, values)
+    if heard.shape[1] < BANDS:
+        return signal_map(heard, values, reading, e.feature_names, room[0])
+    return spectrogram_map(heard, values, reading, e.feature_names, room)
 
 
 def _shown(explanation: Any, names: list[str], index: int) -> list[str]:

@@ -41,7 +41,8 @@ def paint(picture: Picture, theme: str, scale: float) -> bytes:
 def _line(axes: Any, mark: Line, colour: Any, order: int) -> None:
     style: Any = (0, tuple(float(d) * 0.72 for d in mark.dash.split())) if mark.dash else "-"
     x, y = zip(*mark.points, strict=True)
-    axes.plot(x, y, color=colour(mark.colour), lw=mark.width * 0.72, ls=style, zorder=order, solid_joinstyle="round")
+    look = {"color": colour(mark.colour), "alpha": mark.opacity, "solid_joinstyle": "round"}
+    axes.plot(x, y, lw=mark.width * 0.72, ls=style, zorder=order, **look)
 
 
 def _area(axes: Any, mark: Area, colour: Any, order: int) -> None:
@@ -53,6 +54,8 @@ def _area(axes: Any, mark: Area, colour: Any, order: int) -> None:
 def _box(axes: Any, mark: Box, colour: Any, order: int) -> None:
     from matplotlib.patches import Rectangle
 
+    if not mark.opacity:  # there for its tip alone
+        return
     corner = mark.x, mark.y
     axes.add_patch(
         Rectangle(corner, mark.width, mark.height, fc=colour(mark.colour), alpha=mark.opacity, lw=0, zorder=order)

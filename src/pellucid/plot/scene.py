@@ -36,6 +36,7 @@ class Line:
     width: float = 1.0
     dash: str = ""
     tip: str = ""
+    opacity: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,7 @@ def _points(points: Sequence[Point]) -> str:
 
 def _line(mark: Line, paint: Any) -> str:
     dash = f' stroke-dasharray="{mark.dash}"' if mark.dash else ""
+    dash += f' opacity="{mark.opacity}"' if mark.opacity < 1 else ""
     stroke = f'fill="none" stroke="{paint(mark.colour)}" stroke-width="{_n(mark.width)}" stroke-linejoin="round"{dash}'
     return _tip(mark, "polyline", f'points="{_points(mark.points)}" {stroke}')
 

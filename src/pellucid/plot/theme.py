@@ -47,6 +47,10 @@ HEAT_FOR, HEAT_AGAINST, HEAT_MAGNITUDE = (52, 122, 201), (217, 116, 22), (20, 13
 """Heatmap hues that stand out on both papers; how strongly a pixel is painted is its magnitude."""
 
 
+ENERGY = (114, 122, 130)
+"""The grey of a spectrogram, which stands out on both papers; how loud it is, is how strongly it is painted."""
+
+
 def colour(meaning: str, theme: str | None) -> str:
     """The colour of a meaning: a value for theme "light" or "dark", a CSS variable for None (the page decides)."""
     return f"var(--{meaning})" if theme is None else getattr(COLOURS[meaning], theme)
