@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 import pellucid as pl
+from pellucid.core.numbers import figure
 from pellucid.errors import InvalidInput
 from pellucid.plot.attributions import attribution
 from pellucid.plot.scene import Box, Text
 from pellucid.plot.theme import COLOURS
-from pellucid.plot.words import STRONGEST
+from pellucid.plot.words import REMARKABLE, STRONGEST
 
 IDS = np.array([[4, 9, 1, 7, 0, 0]])
 VALUES = np.array([[1.0, -0.5, 0.1, 0.0, 0.25, 0.0]])
@@ -89,3 +90,28 @@ def channels(colour):
 def luminance(rgb):
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_stretches_of_a_long_text_where_no_word_counts_are_left_out(explanation):
+    values = np.linspace(0.001, 0.002, 1024)[None].copy()
+    values[0, [100, 500]] = 1.0, -0.5
+    ids = np.ones((1, 1024), int)
+    picture = attribution(explanation(values, ids, kind="text"), 0, tokens=[f"w{i}" for i in range(1024)])
+    shown = set(texts(picture))
+    assert {"w98", "w100", "w102", "w500", "+1.00", "−0.500"} <= shown
+    assert not {"w97", "w103", "w600"} & shown
+    assert len(boxes(picture)) < 5 * REMARKABLE + REMARKABLE + 1
+    assert len(picture.svg()) < 100_000
+    left_out = [row for row in picture.table.rows if "words" in row[1]]
+    first = int(left_out[0][1].split()[1])
+    assert left_out[0] == (0, "⋯ 98 words ⋯", figure(values[0, :first].sum()))
+    counted = sum(int(row[1].split()[1]) for row in left_out) + len(picture.table.rows) - len(left_out)
+    assert counted == 1024, "every word is written or counted"
+    assert "Stretches" in picture.description
+
+
+def test_words_left_out_have_no_ground(explanation):
+    values = np.full((1, 300), 0.01)
+    values[0, 0] = 0.02
+    picture = attribution(explanation(values, np.ones((1, 300), int), kind="text"), 0)
+    assert [b.opacity for b in boxes(picture) if "words" in b.tip] == [0.0]

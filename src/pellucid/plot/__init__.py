@@ -5,12 +5,12 @@ notebook, saves itself as `.svg` or `.png`, and carries the numbers it draws as 
 """
 
 from pellucid.plot.attention import attention_grid
-from pellucid.plot.attention_lines import attention_lines
 from pellucid.plot.attributions import attribution
 from pellucid.plot.curves import reliability, risk_coverage
 from pellucid.plot.degradation import robustness
 from pellucid.plot.estimates import intervals, strip
 from pellucid.plot.faith import faithfulness
+from pellucid.plot.lines import attention_lines
 from pellucid.plot.ranking import Importance, importance, summarise
 from pellucid.plot.scene import Picture, Table
 

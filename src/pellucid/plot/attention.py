@@ -70,6 +70,14 @@ def attention_grid(
     Raises:
         InvalidInput: The reading has no such example, or `tokens` has another number of words.
 
+    Example:
+        >>> import numpy as np, pellucid as pl
+        >>> model = pl.models.tabular_transformer(3, classes=2, depth=1)
+        >>> reading = pl.attention(model, pl.Dataset(np.ones((2, 3)), feature_names=["age", "dose", "weight"]))
+        >>> picture = pl.plot.attention_grid(reading, example=1)
+        >>> picture.title, len(picture.table.rows)
+        ('Attention of every head', 4)
+
     Limits:
         The mean of a block hides a single strong weight among weak ones; the table names the strongest of each head.
     """

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pellucid.errors import InvalidInput
+from pellucid.plot.heat import channels_first
 from pellucid.plot.words import named
 from pellucid.shapes import Array
 
@@ -45,46 +46,72 @@ def positions(reading: Any, example: int, count: int, tokens: Sequence[str] | No
 
     A position more than the example has is a class token before the others. Words, columns and square patches (row and
     column) have names, moments and other patches are numbers.
+
+    Raises:
+        InvalidInput: Words that do not fit.
     """
-    inputs = reading.inputs
     if count == 1:
         return Positions(np.zeros(1, int), ("query",))
-    if isinstance(inputs, dict):
+    ids = _ids(reading, example, count)
+    if ids is not None and (found := _words(named(ids, tokens), count - len(ids))):
+        return found
+    if tokens is not None and ids is None:
+        return _given(tokens, count)
+    if isinstance(reading.inputs, dict):
         return _numbered(count, 0)
-    shown = np.asarray(inputs[example])
-    if reading.kind == "text" and shown.ndim == 1:
-        found = named(shown, tokens)
-        return _found(found, count, len(shown)) or _numbered(count, 0)
-    lead = _lead(reading.kind, shown.shape, count)
-    names = reading.feature_names
+    grid = _grid(reading.kind, np.shape(reading.inputs)[1:])
+    lead, names = _lead(grid, count), reading.feature_names
     if reading.kind == "tabular" and names is not None and len(names) == count - lead:
-        return _named(list(names), lead)
-    if reading.kind == "image" and (across := _square(shown.shape, count - lead)):
+        return _named(names, lead)
+    if reading.kind == "image" and len(grid) == 2 and (across := _across(grid, count - lead)):
         return _named([f"{i // across}, {i % across}" for i in range(count - lead)], lead, "patches by row and column")
     return _numbered(count, lead)
 
 
-def _found(words: Sequence[tuple[int, str]], count: int, length: int) -> Positions | None:
-    """Words at their places, where there is a position for each of them, or one more."""
-    lead = count - length
-    if lead not in (0, 1):
+def _ids(reading: Any, example: int, count: int) -> Array | None:
+    """The token numbers of a text that has a position for each of them, or one more; None for what is no text."""
+    if reading.kind != "text":
         return None
+    inputs = reading.inputs if isinstance(reading.inputs, dict) else {"": reading.inputs}
+    first = [name for name in ("input_ids", "token_ids", "tokens") if name in inputs]
+    for name in [*first, *inputs]:
+        array = np.asarray(inputs[name])
+        if array.ndim == 2 and array.dtype.kind in "iuf" and count - array.shape[1] in (0, 1):
+            return array[example]
+    return None
+
+
+def _words(words: Sequence[tuple[int, str]], lead: int) -> Positions:
+    """Words at their places after the class token, if there is one; nothing of a text that is all padding."""
     places = [*range(lead), *(place + lead for place, _ in words)]
     return Positions(np.array(places, int), (*[CLASS] * lead, *(word for _, word in words)))
 
 
-def _lead(kind: str, shape: tuple[int, ...], count: int) -> int:
-    """1 where the positions cannot be equal parts of an example of this shape, but all of them but one can."""
-    grid = shape[:-1] if kind in ("image", "video", "sequence") else shape
+def _given(tokens: Sequence[str], count: int) -> Positions:
+    """Names given for what is no text, such as the columns or moments of an embedded input."""
+    if count - len(tokens) not in (0, 1):
+        raise InvalidInput(f"tokens: expected {count} words, one for each position, got {len(tokens)}")
+    return _named(tokens, count - len(tokens))
+
+
+def _grid(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes along which an example of this shape is cut into patches."""
+    if kind == "image" and channels_first(shape):
+        return shape[1:]
+    return shape[:-1] if kind in ("image", "video", "sequence") else shape
+
+
+def _lead(grid: tuple[int, ...], count: int) -> int:
+    """1 where the positions cannot be equal parts of a grid, but all of them but one can."""
     size = int(np.prod(grid))
     return int(size % count != 0 and size % (count - 1) == 0)
 
 
-def _square(shape: tuple[int, ...], count: int) -> int:
+def _across(grid: tuple[int, ...], count: int) -> int:
     """How many square patches lie side by side where an image is cut into `count` of them; 0 if it cannot be."""
-    height, width = shape[:2] if shape[0] not in (1, 3) or len(shape) == 2 else shape[-2:]
-    side = round((height * width / count) ** 0.5)
-    whole = side and height % side == 0 and width % side == 0 and (height // side) * (width // side) == count
+    height, width = grid
+    side = max(1, round((height * width / count) ** 0.5))
+    whole = height % side == 0 and width % side == 0 and (height // side) * (width // side) == count
     return width // side if whole else 0
 
 

@@ -65,16 +65,22 @@ def attention_lines(
     Raises:
         InvalidInput: There is no such example or head, or `tokens` has another number of words.
         UnknownName: There is no such layer.
+
+    Example:
+        >>> import numpy as np, pellucid as pl
+        >>> model = pl.models.tabular_transformer(3, classes=2, depth=1)
+        >>> reading = pl.attention(model, pl.Dataset(np.ones((2, 3)), feature_names=["age", "dose", "weight"]))
+        >>> picture = pl.plot.attention_lines(reading, head=0)
+        >>> picture.title, picture.table.columns
+        ('Attention in attention, head 0', ('from', 'to', 'query', 'key', 'weight'))
+
+    Limits:
+        The mean of heads hides a head that differs from the others. A line says where a position looks, not what it takes
+        from there nor whether the score needs it.
     """
     check_example(reading, example)
-    name = (
-        layer
-        if isinstance(layer, str)
-        else reading.names[layer]
-        if -len(reading.names) <= layer < len(reading.names)
-        else layer
-    )
-    stack = np.asarray(reading[name][example])
+    stack = np.asarray(reading[layer][example])
+    name = layer if isinstance(layer, str) else reading.names[layer]
     weights = stack[_heads(head, len(stack))].mean(0, dtype=float)
     ends = positions(reading, example, weights.shape[0], tokens), positions(reading, example, weights.shape[1], tokens)
     weights = weights[ends[0].places][:, ends[1].places]
@@ -83,15 +89,14 @@ def attention_lines(
     kept = np.stack([rows[inner[:, 0]], columns[inner[:, 1]]], axis=1)
     heading = f"{name}, {_which(head, len(stack))}"
     share = float(weights[kept[:, 0], kept[:, 1]].sum() / (weights.sum() or 1.0))
-    note = f"{len(kept)} of {count(weights.size)} weights, {figure(share, percent=True)} of the attention"
+    note = f"{len(kept)} of {count(weights.size)} weights, ", f"{figure(share, percent=True)} of the attention"
     marks, base = _drawn(weights, kept, (_side(ends[0], rows), _side(ends[1], columns)), width)
     marks.append(Text(0, 12, shorten(heading, width, SMALL), "ink", SMALL, bold=True))
-    for line in (note, *dict.fromkeys(side.read for side in ends if side.read)):
-        marks.append(Text(0, base + 14, shorten(line, width, SMALL), "muted", SMALL))
+    notes = ["".join(note)] if text_width("".join(note), SMALL) < width else list(note)
+    for line in (*notes, *dict.fromkeys(side.read for side in ends if side.read)):
+        marks.append(Text(0, base + 14, line, "muted", SMALL))
         base += 18
-    told = (
-        f"Lines from queries at the left to keys at the right, the largest weights: {note}; the stronger, the larger."
-    )
+    told = f"Lines from queries at the left to keys at the right, the largest weights: {''.join(note)}; the stronger, the larger."
     return Picture(width, base + 4, tuple(marks), f"Attention in {heading}", told, _table(weights, kept, ends))
 
 
