@@ -4,6 +4,7 @@ Every function takes a record (an `Explanation`, a `Measurement`) and gives a `P
 notebook, saves itself as `.svg` or `.png`, and carries the numbers it draws as a table.
 """
 
+from pellucid.plot.attended import attention_map
 from pellucid.plot.attention import attention_grid
 from pellucid.plot.attributions import attribution
 from pellucid.plot.curves import reliability, risk_coverage
@@ -15,6 +16,6 @@ from pellucid.plot.ranking import Importance, importance, summarise
 from pellucid.plot.scene import Picture, Table
 
 __all__ = [
-    "Importance", "Picture", "Table", "attention_grid", "attention_lines", "attribution", "faithfulness", "importance",
-    "intervals", "reliability", "risk_coverage", "robustness", "strip", "summarise",
+    "Importance", "Picture", "Table", "attention_grid", "attention_lines", "attention_map", "attribution", "faithfulness",
+    "importance", "intervals", "reliability", "risk_coverage", "robustness", "strip", "summarise",
 ]  # fmt: skip

@@ -60,7 +60,7 @@ def attribution(
         return drawn
     names, parts = by_column(explanation)
     values = parts[index].reshape(-1)
-    return _bars(names, values, _shown(explanation, names, index), reading_of(explanation, index, values), (top, width))
+    return bars(names, values, _shown(explanation, names, index), reading_of(explanation, index, values), (top, width))
 
 
 def _placed(e: Any, index: int, room: tuple[float, bool], tokens: Sequence[str] | None) -> Picture | None:
@@ -130,7 +130,8 @@ def _encoded(explanation: Any, columns: Sequence[str], flat: Array, origin: str)
     return full.removeprefix(origin).lstrip("=_: ") or full
 
 
-def _bars(names: list[str], values: Array, shown: list[str], reading: Reading, size: tuple[int, float]) -> Picture:
+def bars(names: list[str], values: Array, shown: list[str], reading: Reading, size: tuple[int, float]) -> Picture:
+    """Inputs by name, with what they were and what they count for, the largest first: so many of them, so wide."""
     top, width = size
     order = np.argsort(-np.abs(values), kind="stable")
     kept, rest = order[:top], order[top:]

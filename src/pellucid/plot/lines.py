@@ -79,15 +79,12 @@ def attention_lines(
         from there nor whether the score needs it.
     """
     check_example(reading, example)
-    stack = np.asarray(reading[layer][example])
-    name = layer if isinstance(layer, str) else reading.names[layer]
-    weights = stack[_heads(head, len(stack))].mean(0, dtype=float)
+    weights, heading = chosen(reading, layer, head, example)
     ends = positions(reading, example, weights.shape[0], tokens), positions(reading, example, weights.shape[1], tokens)
     weights = weights[ends[0].places][:, ends[1].places]
     rows, columns = written(weights)
     inner = strongest(weights[np.ix_(rows, columns)])
     kept = np.stack([rows[inner[:, 0]], columns[inner[:, 1]]], axis=1)
-    heading = f"{name}, {_which(head, len(stack))}"
     share = float(weights[kept[:, 0], kept[:, 1]].sum() / (weights.sum() or 1.0))
     note = f"{len(kept)} of {count(weights.size)} weights, ", f"{figure(share, percent=True)} of the attention"
     marks, base = _drawn(weights, kept, (_side(ends[0], rows), _side(ends[1], columns)), width)
@@ -100,19 +97,25 @@ def attention_lines(
     return Picture(width, base + 4, tuple(marks), f"Attention in {heading}", told, _table(weights, kept, ends))
 
 
+def chosen(reading: Any, layer: str | int, head: int | Sequence[int] | None, example: int) -> tuple[Floats, str]:
+    """The weights (Q, K) of a layer for one example, a mean over the heads asked for, and what to call them."""
+    stack = np.asarray(reading[layer][example])
+    name = layer if isinstance(layer, str) else reading.names[layer]
+    asked = _heads(head, len(stack))
+    which = (
+        f"head {asked[0] % len(stack)}"
+        if len(asked) == 1
+        else f"mean of {'all ' if head is None else ''}{len(asked)} heads"
+    )
+    return stack[asked].mean(0, dtype=float), f"{name}, {which}"
+
+
 def _heads(head: int | Sequence[int] | None, count: int) -> list[int]:
     asked = list(range(count)) if head is None else [head] if isinstance(head, int | np.integer) else list(head)
     wrong = [h for h in asked if not -count <= h < count]
     if wrong or not asked:
         raise InvalidInput(f"head: the layer has {count} heads, numbered from 0; got {head!r}")
     return [int(h) for h in asked]
-
-
-def _which(head: int | Sequence[int] | None, count: int) -> str:
-    asked = _heads(head, count)
-    if len(asked) == 1:
-        return f"head {asked[0] % count}"
-    return f"mean of {'all ' if head is None else ''}{len(asked)} heads"
 
 
 def strongest(weights: Floats) -> Array:

@@ -16,6 +16,9 @@ from pellucid.shapes import Array
 CLASS = "[class]"
 """A token before all others, which stands for the whole example."""
 
+BY_PATCH, BY_NUMBER = "patches by row and column", "positions by number"
+"""How to read names that do not say it themselves."""
+
 
 @dataclass(frozen=True)
 class Positions:
@@ -52,23 +55,23 @@ def positions(reading: Any, example: int, count: int, tokens: Sequence[str] | No
     """
     if count == 1:
         return Positions(np.zeros(1, int), ("query",))
-    ids = _ids(reading, example, count)
+    ids = ids_of(reading, example, count)
     if ids is not None and (found := _words(named(ids, tokens), count - len(ids))):
-        return found
+        return found  # a text that is all padding has no words: its positions are numbers
     if tokens is not None and ids is None:
         return _given(tokens, count)
     if isinstance(reading.inputs, dict):
         return _numbered(count, 0)
-    grid = _grid(reading.kind, np.shape(reading.inputs)[1:])
-    lead, names = _lead(grid, count), reading.feature_names
+    grid = grid_of(reading.kind, np.shape(reading.inputs)[1:])
+    lead, names = lead_of(grid, count), reading.feature_names
     if reading.kind == "tabular" and names is not None and len(names) == count - lead:
         return _named(names, lead)
-    if reading.kind == "image" and len(grid) == 2 and (across := _across(grid, count - lead)):
-        return _named([f"{i // across}, {i % across}" for i in range(count - lead)], lead, "patches by row and column")
+    if reading.kind == "image" and len(grid) == 2 and (columns := across(grid, count - lead)):
+        return _named([f"{i // columns}, {i % columns}" for i in range(count - lead)], lead, BY_PATCH)
     return _numbered(count, lead)
 
 
-def _ids(reading: Any, example: int, count: int) -> Array | None:
+def ids_of(reading: Any, example: int, count: int) -> Array | None:
     """The token numbers of a text that has a position for each of them, or one more; None for what is no text."""
     if reading.kind != "text":
         return None
@@ -94,20 +97,20 @@ def _given(tokens: Sequence[str], count: int) -> Positions:
     return _named(tokens, count - len(tokens))
 
 
-def _grid(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+def grid_of(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The axes along which an example of this shape is cut into patches."""
     if kind == "image" and channels_first(shape):
         return shape[1:]
     return shape[:-1] if kind in ("image", "video", "sequence") else shape
 
 
-def _lead(grid: tuple[int, ...], count: int) -> int:
+def lead_of(grid: tuple[int, ...], count: int) -> int:
     """1 where the positions cannot be equal parts of a grid, but all of them but one can."""
     size = int(np.prod(grid))
     return int(size % count != 0 and size % (count - 1) == 0)
 
 
-def _across(grid: tuple[int, ...], count: int) -> int:
+def across(grid: tuple[int, ...], count: int) -> int:
     """How many square patches lie side by side where an image is cut into `count` of them; 0 if it cannot be."""
     height, width = grid
     side = max(1, round((height * width / count) ** 0.5))
@@ -120,4 +123,4 @@ def _named(names: Sequence[str], lead: int, read: str = "") -> Positions:
 
 
 def _numbered(count: int, lead: int) -> Positions:
-    return _named([str(i) for i in range(count - lead)], lead, "positions by number")
+    return _named([str(i) for i in range(count - lead)], lead, BY_NUMBER)
