@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,13 @@ class Case:
     question: Question
     explanation: Explanation
     maps: tuple[Floats, ...]
+    found: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def kept(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Something that `make` finds out about this case once, for every check that asks."""
+        if key not in self.found:
+            self.found[key] = make()
+        return self.found[key]
 
     @property
     def model(self) -> Model:
@@ -137,7 +144,8 @@ def verify(
             raise InvalidOption(f"verify: checks: expected checks such as pl.Deletion(), got {check!r}")
     case = _case(wrap(model), explanation, check_seed(seed), progress)
     results = tuple(_checked(case, check) for check in chosen)
-    verdict, reason = judge(results, float(np.mean(explanation.converged)))
+    attention = ".explain.attention." in type(explanation.method).__module__
+    verdict, reason = judge(results, float(np.mean(explanation.converged)), reads_attention=attention)
     return Verification(results, verdict, reason, explanation.provenance.inputs)
 
 

@@ -9,16 +9,22 @@ from pellucid.core.numbers import figure, ranged
 
 BETTER, WORSE, LIKE, UNCLEAR = "better than random", "worse than random", "like random", "unclear"
 CHANGES, PARTLY, UNCHANGED = "changes with the weights", "partly changes", "does not change"
+FAITHFUL, UNFAITHFUL, UNDECIDED = "faithful", "not faithful", "undecided"
 
 
-def judge(results: Sequence[Measurement], converged: float) -> tuple[str, str]:
+def judge(results: Sequence[Measurement], converged: float, *, reads_attention: bool = False) -> tuple[str, str]:
     """The verdict on an explanation, and the reason for it.
+
+    Checks of the model's attention say nothing of an explanation by other means and are left out. Where the explanation
+    is made of attention it cannot be trusted while attention is no faithful account; that it is one proves no explanation.
 
     Args:
         results: Results of checks.
         converged: Share of the examples whose explanation reached its tolerance.
+        reads_attention: Whether the explanation is made of attention.
     """
-    done = [r for r in results if r.value is not None]
+    given = [r for r in results if r.value is not None]
+    done = [r for r in given if r.detail.get("about") != "attention"]
     ranked = [r for r in done if r.verdict in (BETTER, WORSE, LIKE, UNCLEAR)]
     randomized = [r for r in done if r.verdict in (CHANGES, PARTLY, UNCHANGED)]
     numbers = "; ".join(_told(r) for r in done)
@@ -38,6 +44,8 @@ def judge(results: Sequence[Measurement], converged: float) -> tuple[str, str]:
     doubts += [f"it only {r.verdict} when weights are replaced" for r in randomized if r.verdict == PARTLY]
     if converged < 0.95:
         doubts.append(f"only {figure(converged, percent=True)} of the examples reached their tolerance")
+    if reads_attention and any(r.verdict == UNFAITHFUL for r in given):
+        doubts.append("it is made of attention, which is no faithful account in this model")
     if doubts:
         return "doubtful", f"{', and '.join(doubts)}" + (f" ({numbers})" if numbers else "")
     return "trusted", f"it beats random rankings and changes with the model's weights ({numbers})"

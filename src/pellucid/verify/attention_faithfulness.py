@@ -1,0 +1,151 @@
+"""One verdict on a model's attention: is it, or is it not, a faithful account of what the output depends on?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from pellucid.core import options
+from pellucid.core.measurement import Measurement
+from pellucid.errors import NotApplicable
+from pellucid.verify.attention_adversary import AdversarialAttention
+from pellucid.verify.attention_agreement import AttentionAgreement
+from pellucid.verify.attention_permutation import AttentionPermutation
+from pellucid.verify.attention_site import AttentionCheck, over_examples
+from pellucid.verify.attention_uniform import UniformAttention
+from pellucid.verify.base import Case
+from pellucid.verify.trust import FAITHFUL, UNDECIDED, UNFAITHFUL
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionFaithfulness(AttentionCheck):
+    """In this model, is attention a faithful account of what the output depends on?
+
+    An account is believed for two things: that it matters, and that it is right.
+
+    1. It matters: with the weights permuted the output moves (`AttentionPermutation`).
+    2. It is right: positions with more attention are those whose absence moves the output more (`AttentionAgreement`).
+
+    "faithful" where both hold, each by the whole of its interval; "not faithful" where one of them fails by the whole of its
+    interval; else "undecided". `value` is the mean over examples of the settled Kendall's tau between attention and leaving
+    out, or 0 for an example whose output does not move: no ranking by weights can be right where every other does as well.
+
+    `AdversarialAttention` is run, told and kept in `detail["exclusive"]` (whether it is the *only* account), but has no veto.
+    With more positions than outputs some mixture of other positions has the same output in nearly every model: one that
+    puts out the token it attends to, faithful by construction, has such weights for most of its inputs. Neither has
+    `UniformAttention`, which is about the task: a model may use attention that another does without.
+
+    Args:
+        layer: Name of the attention; None for the last one, which pools or is read before pooling.
+        examples: How many of the explained examples are looked at, at most.
+        agreement, permutation, adversary: How each is checked; layer and examples are taken from here, but for the adversary,
+            which keeps its own, smaller number of examples.
+        uniform: `UniformAttention` with a builder and data, to train without attention as well; None leaves it out.
+
+    Raises:
+        InvalidOption: Checks of other kinds.
+        UnknownName: There is no attention of that name.
+
+    Example:
+        >>> import keras, numpy as np, pellucid as pl
+        >>> tokens = keras.Input((6, 4))
+        >>> net = keras.Model(tokens, keras.layers.Dense(2)(pl.layers.AttentionPooling()(tokens)))
+        >>> same = np.ones((20, 6, 4)) * np.random.default_rng(0).normal(size=(20, 1, 1))
+        >>> e = pl.explain(net, same, pl.Gradient())
+        >>> pl.verify(net, e, pl.AttentionFaithfulness())[0].verdict
+        'not faithful'
+
+    References:
+        Jain and Wallace 2019, "Attention is not Explanation", arXiv:1902.10186; Wiegreffe and Pinter 2019, "Attention is not
+        not Explanation", arXiv:1908.04626; Jacovi and Goldberg 2020, "Towards faithfully interpretable NLP systems",
+        arXiv:2004.03685.
+
+    Limits:
+        It judges one attention of the model, on these examples, and not the explanation at hand: an explanation made of
+        gradients is neither helped nor harmed by it. "faithful" says that attention points at what the output depends on, not
+        how the values there are used. After several layers attention is over mixtures of positions. Few examples leave it
+        undecided, as does an output that no single position moves.
+    """
+
+    agreement: AttentionAgreement = field(default_factory=AttentionAgreement)
+    permutation: AttentionPermutation = field(default_factory=AttentionPermutation)
+    adversary: AdversarialAttention = field(default_factory=AdversarialAttention)
+    uniform: UniformAttention | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, kind in (
+            ("agreement", AttentionAgreement),
+            ("permutation", AttentionPermutation),
+            ("adversary", AdversarialAttention),
+        ):
+            options.instance(self, name, kind, f"pl.{kind.__name__}(...)")
+        if self.uniform is not None:
+            options.instance(self, "uniform", UniformAttention, "pl.UniformAttention(...) or None")
+
+    def examined(self, case: Case) -> Measurement:
+        """See `AttentionCheck.examined`."""
+        same = {"layer": self.layer, "examples": self.examples}
+        permutation = replace(self.permutation, **same).check(case)
+        agreement, why = None, ""
+        try:
+            agreement = replace(self.agreement, **same).check(case)
+        except NotApplicable as problem:
+            why = str(problem)
+        few = min(self.examples, self.adversary.examples)
+        adversary = replace(self.adversary, layer=self.layer, examples=few).check(case)
+        uniform = None if self.uniform is None else self.uniform.check(case)
+        return _judged(permutation, agreement, adversary, uniform, why)
+
+
+def _judged(
+    permutation: Measurement,
+    agreement: Measurement | None,
+    adversary: Measurement,
+    uniform: Measurement | None,
+    why: str,
+) -> Measurement:
+    """Add the findings up; `why` is told where there is no agreement."""
+    moves, agrees = permutation.verdict, "" if agreement is None else agreement.verdict
+    idle = moves == "does not move the output"
+    if idle or agrees == "does not agree":
+        verdict = UNFAITHFUL
+    elif moves == "moves the output" and agrees == "agrees":
+        verdict = FAITHFUL
+    else:
+        verdict = UNDECIDED
+    done = [m for m in (permutation, agreement, adversary, uniform) if m is not None]
+    said = [str(m.detail["explanation"]) for m in done] + ([f"No agreement: {why}."] if why else [])
+    tau = _where_moved(permutation, agreement)
+    value, interval = (None, None) if tau is None else (float(tau.mean()), over_examples(tau, -1, 1))
+    detail = {
+        **{name: permutation.detail[name] for name in ("about", "layer", "examples", "left_out")}, "per_example": tau,
+        "permutation": permutation, "agreement": agreement, "adversary": adversary,
+        "uniform": uniform, "exclusive": adversary.verdict == "no other account does",
+        "evaluations": sum(m.detail.get("evaluations", 0) for m in done),
+        "explanation": f"{_sentence(verdict, idle, agrees, adversary.verdict)} {' '.join(said)}",
+    }  # fmt: skip
+    return Measurement("attention_faithfulness", value, interval, verdict, detail)
+
+
+def _where_moved(permutation: Measurement, agreement: Measurement | None) -> Any:
+    """The settled tau of each example, 0 where permuting does not move the output; None where it is not known."""
+    moved = permutation.detail["per_example"] > permutation.detail["limit"]
+    if agreement is None:
+        return None if moved.any() else np.zeros(len(moved))
+    return np.where(moved, agreement.detail["settled_per_example"], 0.0)
+
+
+def _sentence(verdict: str, idle: bool, agrees: str, other: str) -> str:
+    only = {
+        "no other account does": ", and no other weights do as well",
+        "another account does": ", but not the only one",
+    }
+    if verdict == FAITHFUL:
+        return f"In this model attention is a faithful account{only.get(other, '')}."
+    if verdict == UNDECIDED:
+        return "Whether attention is a faithful account in this model is open."
+    reason = "other weights give the same output" if idle else "it does not point at what the output depends on"
+    return f"In this model attention is not a faithful account: {reason}."
