@@ -12,6 +12,10 @@ class InvalidInput(PellucidError, ValueError):
     """Data, a target or a baseline that does not fit the model or holds values no number can be made of."""
 
 
+class NoAttention(InvalidInput):
+    """There is no attention in the model."""
+
+
 class InvalidOption(PellucidError, ValueError):
     """An option of a method outside what the method accepts."""
 

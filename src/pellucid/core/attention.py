@@ -23,7 +23,7 @@ from pellucid.core.anatomy import run_once
 from pellucid.core.attention_layers import meeting_place, projection
 from pellucid.core.model import Model
 from pellucid.core.tensors import flattened, to_array
-from pellucid.errors import InvalidInput
+from pellucid.errors import InvalidInput, NoAttention
 from pellucid.shapes import Array, Tensor
 
 READ = (
@@ -189,7 +189,8 @@ def sites(model: Model, inputs: Sequence[Array]) -> tuple[Site, ...]:
         inputs: What `model.prepare` gave.
 
     Raises:
-        InvalidInput: There is none, or the rows of its weights are not the examples.
+        NoAttention: There is none.
+        InvalidInput: The rows of its weights are not the examples.
     """
     shapes = tuple(a.shape[1:] for a in inputs)
     return model.kept(("attention", shapes), lambda: _found(model, inputs))
@@ -220,7 +221,7 @@ def _found(model: Model, inputs: Sequence[Array]) -> tuple[Site, ...]:
         inside = (
             "" if model.is_keras or model.is_torch else "; layers inside a callable are not reached: wrap the model"
         )
-        raise InvalidInput(f"no attention was found in {model.name}; what is read: {READ}{inside}")
+        raise NoAttention(f"no attention was found in {model.name}; what is read: {READ}{inside}")
     return tuple(found)
 
 

@@ -71,6 +71,12 @@ def positions(reading: Any, example: int, count: int, tokens: Sequence[str] | No
     return _numbered(count, lead)
 
 
+def one_looks(reading: Any, example: int) -> bool:
+    """Whether the first query of the last layer stands for the whole example: a class token, or the only one."""
+    count = reading[-1].shape[2]
+    return positions(reading, example, count, None).names[:1] in ((CLASS,), ("query",))
+
+
 def ids_of(reading: Any, example: int, count: int) -> Array | None:
     """The token numbers of a text that has a position for each of them, or one more; None for what is no text."""
     if reading.kind != "text":

@@ -11,6 +11,7 @@ from typing import Any
 from pellucid.core.measurement import Measurement
 from pellucid.core.randomness import check_seed
 from pellucid.core.record import Provenance, Record, Stopwatch, versions, writing
+from pellucid.explain.attention.reading import AttentionReading
 from pellucid.explain.base import Explanation
 from pellucid.plot.ranking import Importance
 from pellucid.report.finding import SEVERITIES, Finding
@@ -40,6 +41,7 @@ class Audit(Record):
         sampled: How many rows of the explanation are the fair sample.
         importance: Which inputs count over the sample.
         examples: The rows shown: typical, borderline, confidently wrong.
+        attention: Where the model looks in a few of the examples, the first of each role; None of a model without attention.
         verification: The checks of the explanation; empty where they could not be made.
         trust: What they amount to: "trusted", "doubtful", "refuted", or "unverified".
         trust_reason: Why, in plain words.
@@ -55,6 +57,7 @@ class Audit(Record):
     sampled: int = 0
     importance: Importance | None = None
     examples: tuple[Example, ...] = ()
+    attention: AttentionReading | None = None
     verification: tuple[Measurement, ...] = ()
     trust: str = "unverified"
     trust_reason: str = ""

@@ -18,10 +18,11 @@ from pellucid.core.progress import Progress
 from pellucid.core.randomness import stream
 from pellucid.core.registry import entries
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable, NotDifferentiable, UnsupportedLayer
+from pellucid.explain.attention.reading import AttentionReading
 from pellucid.explain.base import Explanation, Method, explain
 from pellucid.measure.base import checked_labels, fingerprint, measure
 from pellucid.plot.ranking import Importance, summarise
-from pellucid.report import selection
+from pellucid.report import attention, selection
 from pellucid.report.checks import CHECKS
 from pellucid.report.checks.base import Evidence, run
 from pellucid.report.finding import Finding
@@ -42,6 +43,7 @@ class Gathered:
     sampled: int = 0
     importance: Importance | None = None
     examples: tuple[selection.Example, ...] = ()
+    attention: AttentionReading | None = None
     verification: tuple[Measurement, ...] = ()
     trust: str = "unverified"
     trust_reason: str = ""
@@ -55,7 +57,7 @@ class Gathered:
         results = [
             *self.measurements,
             *self.verification,
-            *([self.explanation] if self.explanation is not None else []),
+            *(r for r in (self.explanation, self.attention) if r is not None),
         ]
         return sum(r.provenance.evaluations for r in results)
 
@@ -84,6 +86,7 @@ def gather(model: Any, splits: tuple[Any, Any], asked: Mapping[str, Any], seed: 
             _measure(found, measures)
         bar.advance()
         _attempt(found, "explaining", lambda: _explain(found, asked["method"], asked["examples"]))
+        _attempt(found, "reading attention", lambda: _read(found))
         bar.advance()
         _attempt(found, "verifying the explanation", lambda: _verify(found))
         bar.advance()
@@ -144,6 +147,10 @@ def _explain(found: Gathered, method: Any, examples: Any) -> None:
     found.sampled = chosen.sampled
     found.importance = summarise(part(found.explanation, slice(0, chosen.sampled)), seed=found.seed)
     found.examples = selection.describe(found.model, found.test, chosen)
+
+
+def _read(found: Gathered) -> None:
+    found.attention = attention.read(found.model, found.test, found.examples)
 
 
 def _explained(found: Gathered, rows: Dataset, method: Method) -> Explanation:

@@ -11,7 +11,10 @@ from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import count, figure, span, sureness
 from pellucid.core.record import encode
 from pellucid.errors import InvalidInput
+from pellucid.explain.attention.reading import AttentionReading
+from pellucid.plot.positions import one_looks
 from pellucid.plot.scene import Picture, Table
+from pellucid.report.attention import shown
 from pellucid.report.selection import CHECKED, ROLES, Example
 
 
@@ -61,7 +64,10 @@ class Section:
 
 def sections(audit: Any) -> list[Section]:
     """Every part of the page below the findings."""
-    return [generalization(audit), explanations(audit), verification(audit), remedies(audit), provenance(audit)]
+    looked = [] if audit.attention is None else [attention(audit)]
+    return [
+        generalization(audit), explanations(audit), *looked, verification(audit), remedies(audit), provenance(audit),
+    ]  # fmt: skip
 
 
 def _drawn(draw: Callable[..., Picture], *given: Any, **told: Any) -> Iterator[Drawing]:
@@ -180,6 +186,27 @@ def _example(audit: Any, example: Example) -> Iterator[Drawing]:
     )  # fmt: skip
 
 
+def attention(audit: Any) -> Section:
+    """Every head for the first example, then where the last layer looks in each."""
+    reading = audit.attention
+    rows = list(zip(shown(audit.examples), range(len(reading)), strict=False))
+    drawings = list(_drawn(plot.attention_grid, reading, title=f"Every head, for {rows[0][0].name}", wide=True))
+    for example, index in rows:
+        drawings += _looked(reading, example, index)
+    lead = (
+        "How much of its attention each position pays to each other one. A weight says how much is taken from a position, not "
+        "what it holds nor whether the score needs it: alone it is no explanation."
+    )
+    return Section("attention", "Where the model looks", lead, tuple(drawings))
+
+
+def _looked(reading: Any, example: Example, index: int) -> Iterator[Drawing]:
+    """Where the class token, or a single query, of the last layer looks, on the example itself; else lines."""
+    told = {"tag": example.role.capitalize(), "tag_more": example.name}
+    drawn = _drawn(lambda: plot.attention_map(reading, example=index), **told) if one_looks(reading, index) else ()
+    yield from list(drawn) or _drawn(lambda: plot.attention_lines(reading, example=index), **told)
+
+
 TRUST = {
     "trusted": ("good", "The checks below support these explanations."),
     "doubtful": ("warning", "The checks below do not settle whether these explanations are right: read them as hints."),
@@ -248,7 +275,8 @@ def remedies(audit: Any) -> Section:
 def provenance(audit: Any) -> Section:
     """Methods, settings, seeds, cost, versions, fingerprints, and what was left out."""
     p = audit.provenance
-    done = [*audit.measurements, *([audit.explanation] if audit.explanation is not None else []), *audit.verification]
+    read = [found for found in (audit.explanation, audit.attention) if found is not None]
+    done = [*audit.measurements, *read, *audit.verification]
     steps = tuple(
         (_step(r), _settings(r.provenance.method), r.provenance.evaluations, f"{r.provenance.seconds:.2f}")
         for r in done
@@ -269,12 +297,14 @@ def provenance(audit: Any) -> Section:
 
 
 def _step(result: Any) -> str:
-    return result.name if isinstance(result, Measurement) else "explanation"
+    if isinstance(result, Measurement):
+        return result.name
+    return "attention" if isinstance(result, AttentionReading) else "explanation"
 
 
 def _settings(method: Any) -> str:
     """A method with its options, arrays by their shape."""
-    if method is None:
+    if method is None or isinstance(method, str):
         return ""
     arrays: dict[str, Any] = {}
     encode(method, arrays)

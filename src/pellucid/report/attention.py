@@ -1,0 +1,40 @@
+"""What the report shows of a model's attention: one reading of a few examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pellucid.core.attention import sites
+from pellucid.core.dataset import Dataset
+from pellucid.core.model import Model
+from pellucid.errors import InvalidInput, NoAttention, NotApplicable
+from pellucid.explain.attention.reading import AttentionReading, attention
+from pellucid.report.selection import Example
+
+EXAMPLES, WEIGHTS = 3, 20_000_000
+"""Most examples that are read, and most weights that are kept of them."""
+
+
+def shown(examples: Sequence[Example]) -> list[Example]:
+    """The first example of each role, at most three."""
+    first = {example.role: example for example in reversed(examples)}
+    return [example for example in examples if first[example.role] is example][:EXAMPLES]
+
+
+def read(model: Model, test: Dataset, examples: Sequence[Example]) -> AttentionReading | None:
+    """Where a model looks in the examples shown; None where there is no attention in it.
+
+    Raises:
+        NotApplicable: No example is shown, the attention cannot be read, or even one example has too many weights to keep.
+    """
+    rows = [example.row for example in shown(examples)]
+    try:
+        found = sites(model, model.prepare(test.take(rows[:1] or slice(0, 1))))
+    except NoAttention:
+        return None
+    except InvalidInput as reason:
+        raise NotApplicable(str(reason)) from reason
+    size = sum(site.heads * site.queries * site.keys for site in found)
+    if not rows or size > WEIGHTS:
+        raise NotApplicable(f"one example has {size:,} weights, too many to keep" if rows else "no example is shown")
+    return attention(model, test.take(rows[: max(1, WEIGHTS // size)]))
