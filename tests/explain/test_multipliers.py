@@ -89,6 +89,16 @@ def test_a_softmax_is_a_chain_of_exponentials_their_sum_and_its_logarithm(make):
     assert e.gap.max() < 1e-6
 
 
+@pytest.mark.parametrize("make", [lambda: layers.Activation("log_softmax"), lambda: ops.log_softmax])
+def test_the_logarithm_of_a_softmax_adds_up(make):
+    inputs = keras.Input((5,))
+    net = filled(keras.Model(inputs, make()(layers.Dense(4)(inputs))))
+    draw = np.random.default_rng(2)
+    e = pl.explain(net, draw.normal(size=(4, 5)), pl.DeepLift(baseline=draw.normal(size=5)), target=0)
+    assert e.gap.max() < 1e-6
+    assert np.abs(e.output - e.baseline_output).min() > 1e-2
+
+
 def test_a_softmax_of_scores_far_apart_overflows_nowhere():
     net = filled(keras.Sequential([keras.Input((4,)), layers.Softmax(), layers.Dense(2)]))
     x = np.array([[900.0, -900, 0, 1], [-1e4, -1e4, -1e4, -1e4 + 2], [0, 0, 0, 0]])

@@ -254,7 +254,6 @@ def test_what_has_no_rule_is_named():
     cases = {
         "'abs'": (lambda h: h.abs(), ["relevance"]),
         "'std'": (lambda h: h / h.std(1, keepdim=True), ["relevance", "rescale"]),
-        "'log_softmax'": (lambda h: h.log_softmax(1), ["relevance", "rescale"]),
         "'sort'": (lambda h: h.sort(1)[0], ["relevance", "rescale"]),
         "StraightBackward": (Straight.apply, ["relevance", "rescale"]),
         "'mul'.*baseline": (lambda h: h * (h > 0).float(), ["rescale"]),
@@ -266,6 +265,31 @@ def test_what_has_no_rule_is_named():
         for name in refusing:
             with pytest.raises(UnsupportedLayer, match=told):
                 explained(net, rows(5, 4), METHODS[name]())
+
+
+@pytest.mark.parametrize("how", ["function", "module"])
+def test_the_logarithm_of_a_softmax_is_a_chain_for_differences_and_its_own_gradient_for_relevance(how):
+    import torch
+
+    last = layer("Linear", 4, 3)
+    soft = torch.nn.LogSoftmax(1) if how == "module" else (lambda h: h.log_softmax(1))
+    parts = {"last": last} | ({"soft": soft} if how == "module" else {})
+    net = module(lambda self, x, f=soft: f(self.last(x)), **parts)
+    x = rows(5, 4)
+    w, c = (p.detach().numpy().astype(float) for p in (last.weight, last.bias))
+    z, start = x @ w.T + c, np.broadcast_to(c, (5, 3))
+    e = explained(net, x, pl.DeepLift())
+    slope = (logsum(z) - logsum(start)) / (np.exp(z).sum(1) - np.exp(start).sum(1))
+    multiplier = np.eye(3)[e.classes] - slope[:, None] * (np.exp(z) - np.exp(start)) / (z - start)
+    np.testing.assert_allclose(e.values, x * (multiplier @ w), atol=2e-5)
+    assert e.gap.max() < 1e-5
+    found = explained(net, x, pl.LayerRelevance(pl.Epsilon(1e-9)))
+    own = np.eye(3)[e.classes] - np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    np.testing.assert_allclose(found.values, x * (own @ w), atol=2e-5)
+
+
+def logsum(z):
+    return np.log(np.exp(z).sum(1))
 
 
 def test_a_rectifier_written_with_a_mask_keeps_relevance():

@@ -21,6 +21,7 @@ from pellucid.explain.propagation.multipliers import (
     Differences,
     Treatment,
     halves,
+    log_softened,
     rectified,
     rescaled,
     shared,
@@ -62,11 +63,15 @@ def linear(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
     return call
 
 
+SOFTENING = {"softmax": softened, "log_softmax": log_softened}
+"""Activations over the last axis that are treated as chains, by name."""
+
+
 def _after(z: Tensor, function: Callable[[Tensor], Tensor], now: Differences) -> Tensor:
-    """An activation, or a softmax over the last axis."""
+    """An activation, or a softmax or its logarithm over the last axis."""
     name = getattr(function, "__name__", "")
-    if name == "softmax":
-        return softened(z, -1, now)
+    if name in SOFTENING:
+        return SOFTENING[name](z, -1, now)
     return (rectified if name in RECTIFIED else rescaled)(z, function, now)
 
 
@@ -94,7 +99,7 @@ def activation(layer: Any, original: layers.Call, now: Differences) -> layers.Ca
         if not ops.is_tensor(x):
             raise UnsupportedLayer(f"no multiplier is known for {layer.name!r} of a constant by an input")
         if mixes(getattr(layer, "activation", None)):
-            return softened(x, -1, now)
+            return _after(x, layer.activation, now)
         return by(x, lambda a: original(a * 1, *rest, **options), now)
 
     return call
@@ -235,6 +240,13 @@ def softening(layer: Any, original: layers.Call, now: Differences) -> layers.Cal
     return call
 
 
+def log_softening(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
+    """The logarithm of a softmax, layer or operation."""
+    axis = getattr(layer, "axis", None)
+    dim = getattr(layer, "dim", None) if axis is None else axis
+    return lambda scores, *rest, **options: log_softened(scores, -1 if dim is None else dim, now)
+
+
 def attended(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
     """Attention: its products are shared out between their factors, its softmax is a chain."""
 
@@ -293,8 +305,11 @@ DIFFERENCES: dict[Treatment | None, tuple[str, ...]] = {
     masked: ("Masking",),
     spread_out: TREATMENTS[by_still_spread],
     softening: ("Softmax",),
+    log_softening: ("LogSoftmax",),
     attended: TREATMENTS[by_attention],
-    None: tuple(kind for kind in UNTREATED if kind not in {*_MAXIMA, "Softmax", "Maximum", "Minimum", "Masking"}),
+    None: tuple(
+        kind for kind in UNTREATED if kind not in {*_MAXIMA, "Softmax", "LogSoftmax", "Maximum", "Minimum", "Masking"}
+    ),
 }
 """What is done at which kind of layer, of Keras and of torch; None: nothing has to be done."""
 
@@ -317,6 +332,9 @@ OPERATION_DIFFERENCES: dict[Treatment | None, tuple[str, ...]] = {
     constant_aside: ("Maximum", "Minimum"),
     chosen: ("MaxPool",),
     softening: ("Softmax",),
-    None: tuple(k for k in OPERATIONS[None] if k not in {"Softmax", "Max", "Maximum", "Minimum", "MaxPool"}),
+    log_softening: ("LogSoftmax",),
+    None: tuple(
+        k for k in OPERATIONS[None] if k not in {"Softmax", "LogSoftmax", "Max", "Maximum", "Minimum", "MaxPool"}
+    ),
 }
 """The same for operations of `keras.ops` in a functional model."""

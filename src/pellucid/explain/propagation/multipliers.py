@@ -144,7 +144,14 @@ def squared(a: Tensor, now: Differences) -> Tensor:
 
 
 def softened(scores: Tensor, axis: Any, now: Differences) -> Tensor:
-    """A softmax, as a chain: exp of the scores, their sum, its logarithm, and exp of the scores less that.
+    """A softmax, as a chain: exp of its logarithm."""
+    from keras import ops
+
+    return rescaled(log_softened(scores, axis, now), ops.exp, now)
+
+
+def log_softened(scores: Tensor, axis: Any, now: Differences) -> Tensor:
+    """The logarithm of a softmax, as a chain: exp of the scores, their sum, its logarithm, and the scores less that.
 
     The sum is taken from the highest score of example and baseline on, so that nothing overflows; where one of them is
     far below, its logarithm is taken on its own.
@@ -159,4 +166,4 @@ def softened(scores: Tensor, axis: Any, now: Differences) -> Tensor:
     total = ops.sum(rescaled(scores - top, ops.exp, now), axis=axis, keepdims=True)
 
     logarithm = lambda t: ops.log(ops.maximum(t, 1e-30))  # noqa: E731
-    return rescaled(scores - rescaled(total, logarithm, now, now.halves(level)), ops.exp, now)
+    return scores - rescaled(total, logarithm, now, now.halves(level))

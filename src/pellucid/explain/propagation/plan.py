@@ -103,7 +103,7 @@ def differences_plan(model: Model, example: Sequence[Array]) -> list[tuple[Any, 
     """
     _, calls = run_recorded(model, list(example))
     _refuse_more(model)
-    _refuse_mixing(model, "softmax")
+    _refuse_mixing(model, "softmax", "log_softmax")
     _refuse_unknown(model, calls, list(_DIFFERENCES))
     steps = [(layer, _treatment(layer, _DIFFERENCES)) for layer in layers.sublayers(model.native).values()]
     inside = [(model.native, operation_differences(at_rest(model)))] if writes(model) else []
@@ -131,7 +131,7 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
     for name in composite.named:
         layers.find(model.native, name)
     _refuse_more(model)
-    _refuse_mixing(model, "softmax")
+    _refuse_mixing(model, "softmax", "log_softmax")
     _, calls = run_recorded(model, list(example))
     first = _first_readers(calls, example)
     steps = []

@@ -296,8 +296,8 @@ TREATMENTS: dict[Treatment, tuple[str, ...]] = {
 """What is done at which kind of layer, of Keras and then of torch."""
 
 UNTREATED = (
-    "InputLayer", "Softmax", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
-    "GlobalMaxPooling3D", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "GlobalAveragePooling1D",
+    "InputLayer", "Softmax", "LogSoftmax", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D", "GlobalMaxPooling3D", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "GlobalAveragePooling1D",
     "GlobalAveragePooling2D", "GlobalAveragePooling3D", "Add", "Average", "Subtract", "Concatenate", "Maximum", "Minimum",
     "Flatten", "Reshape", "Permute", "RepeatVector", "Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D",
     "ZeroPadding2D", "ZeroPadding3D", "UpSampling1D", "UpSampling2D", "UpSampling3D", "Dropout", "SpatialDropout1D",
@@ -325,7 +325,7 @@ OPERATIONS: dict[Treatment | None, tuple[str, ...]] = {
     None: (
         "Add", "Subtract", "Negative", "Mean", "Sum", "Max", "Maximum", "Minimum", "Reshape", "Transpose", "Swapaxes", "Squeeze",
         "ExpandDims", "Concatenate", "Stack", "GetItem", "Pad", "Flip", "Roll", "Split", "Unstack", "BroadcastTo", "Repeat",
-        "Tile", "Take", "Cast", "Copy", "Identity", "Softmax", "StopGradient", "MaxPool", "AveragePool", "Moveaxis",
+        "Tile", "Take", "Cast", "Copy", "Identity", "Softmax", "LogSoftmax", "StopGradient", "MaxPool", "AveragePool", "Moveaxis",
     ),
 }  # fmt: skip
 """The same for operations of `keras.ops` in a functional model; None: nothing has to be done."""

@@ -19,7 +19,8 @@ TWINS = {
     "Threshold": "threshold", "Clip": "clamp clip clamp_min clamp_max",
     "Multiply": "mul multiply rmul", "Matmul": "matmul rmatmul bmm mm mv dot inner outer einsum",
     "Linear": "linear", "Conv": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d",
-    "Divide": "div divide true_divide rdiv rtruediv", "Softmax": "softmax special_softmax", "Max": "max amax",
+    "Divide": "div divide true_divide rdiv rtruediv", "Softmax": "softmax special_softmax",
+    "LogSoftmax": "log_softmax special_log_softmax", "Max": "max amax",
     "Minimum": "minimum fmin", "Maximum": "maximum fmax", "MaxPool": "max_pool1d max_pool2d max_pool3d "
     "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d", "Absolute": "abs absolute", "Exp": "exp rpow",
     "Log": "log", "Sqrt": "sqrt", "Square": "square", "Sin": "sin", "Cos": "cos", "Erf": "erf special_erf", "Power": "pow",
@@ -113,7 +114,7 @@ def called(
     vary = [depends(a) for a in operands]
     if any(map(depends, tensors_in((rest, kwargs)))) or (kind in ("Power", *THREE) and any(vary[1:])):
         raise UnsupportedLayer(refusal(f"operation {name!r} (torch), of which more varies than what it is applied to"))
-    axis = kwargs.get("dim", rest[0] if rest else -1) if kind == "Softmax" else -1
+    axis = kwargs.get("dim", rest[0] if rest else -1) if kind in ("Softmax", "LogSoftmax") else -1
     return _written(kind, name, varying=vary, axis=axis), _bound(function, rest, kwargs), operands
 
 
