@@ -1,0 +1,99 @@
+"""The audit of a model with attention shows where it looks; of one without, nothing changes."""
+
+import numpy as np
+import pytest
+
+import pellucid as pl
+from pellucid.core.record import load
+from pellucid.errors import NotApplicable
+from pellucid.report import attention
+from pellucid.report.audit import Audit
+from pellucid.report.gather import gather
+from pellucid.report.render.sections import sections
+from pellucid.report.selection import Example
+
+SUBJECT = {
+    "model": "net", "task": "classification", "inputs": "8 × 8 × 1 image", "data": "noise", "test_rows": 10, "train_rows": 10,
+    "date": "2026-01-01", "classes": ("a", "b", "c"), "parameters": 1,
+}  # fmt: skip
+ROLES = ("typical", "typical", "borderline", "confidently wrong")
+
+
+def examples():
+    return tuple(Example(role, 2 * i, i, f"row {2 * i}", "a", "b") for i, role in enumerate(ROLES))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return pl.wrap(pl.models.vision_transformer((8, 8, 1), 3, patch=4, heads=2))
+
+
+@pytest.fixture(scope="module")
+def data():
+    x = np.random.default_rng(0).uniform(size=(10, 8, 8, 1)).astype(np.float32)
+    return pl.Dataset(x, np.arange(10) % 3, kind="image")
+
+
+@pytest.fixture
+def told(model, data):
+    return Audit(SUBJECT, examples=examples(), attention=attention.read(model, data, examples()))
+
+
+def test_the_first_example_of_each_role_is_read(model, data):
+    assert [e.row for e in attention.shown(examples())] == [0, 4, 6]
+    found = attention.read(model, data, examples())
+    whole = pl.attention(model, data)
+    for name in whole:
+        assert found[name] == pytest.approx(whole[name][[0, 4, 6]], abs=1e-6)
+
+
+def test_no_more_weights_are_kept_than_agreed(model, data, monkeypatch):
+    monkeypatch.setattr(attention, "WEIGHTS", 2 * 2 * 5 * 5 + 10)
+    assert len(attention.read(model, data, examples())) == 1
+    monkeypatch.setattr(attention, "WEIGHTS", 2 * 2 * 5 * 5 - 1)
+    with pytest.raises(NotApplicable, match="one example has 100 weights, too many to keep"):
+        attention.read(model, data, examples())
+    with pytest.raises(NotApplicable, match="no example is shown"):
+        attention.read(model, data, ())
+
+
+def test_the_page_shows_every_head_and_where_each_example_is_looked_at(told):
+    found = next(s for s in sections(told) if s.id == "attention")
+    assert [f.picture.title for f in found.figures] == [
+        "Attention of every head", *["Where [class] looks, in block_2/attention, mean of all 2 heads"] * 3,
+    ]  # fmt: skip
+    assert [f.tag for f in found.figures] == ["", "Typical", "Borderline", "Confidently wrong"]
+    page = told.html()
+    assert 'id="attention"' in page
+    assert "alone it is no explanation" in page
+
+
+def test_lines_are_drawn_where_no_position_stands_for_all(data):
+    net = pl.wrap(pl.models.vision_transformer((8, 8, 1), 3, patch=4, heads=2, pool="mean"))
+    told = Audit(SUBJECT, examples=examples(), attention=attention.read(net, data, examples()))
+    found = next(s for s in sections(told) if s.id == "attention")
+    assert found.figures[1].picture.title == "Attention in block_2/attention, mean of all 2 heads"
+
+
+def test_an_audit_with_attention_comes_back_from_its_folder(told, tmp_path):
+    folder = told.save(tmp_path / "audit")
+    assert load(folder) == told
+    assert load(folder).html() == told.html()
+
+
+def test_an_audit_reads_attention_as_one_of_its_steps(model, data, monkeypatch):
+    monkeypatch.setattr("pellucid.report.gather._verify", lambda found: None)
+    asked = {"method": pl.Gradient(), "measures": (), "examples": 1}
+    found = gather(model, (data, data), asked, 0, False)
+    rows = [e.row for e in attention.shown(found.examples)]
+    assert found.attention is not None
+    assert found.attention["block_1/attention"] == pytest.approx(
+        pl.attention(model, data.take(rows))["block_1/attention"], abs=1e-6
+    )
+    assert found.evaluations == found.explanation.provenance.evaluations + len(rows)
+
+
+def test_without_attention_nothing_changes(audited):
+    assert audited.attention is None
+    assert 'id="attention"' not in audited.html()
+    assert not any("attention" in question.lower() for question, _ in audited.skipped)
