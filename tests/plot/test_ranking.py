@@ -84,3 +84,17 @@ def test_bars_are_as_long_as_their_numbers():
 def test_what_is_not_drawn_is_told():
     picture = importance(explanation(np.ones((4, 20))), top=5)
     assert "the other 15 inputs hold 75.0\u202f%" in picture.description
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "last"),
+    [
+        ("audio", (2, 3, 4), "frame 2, band 3"), ("video", (2, 3, 4, 5, 1), "frame 2, row 3, column 4"),
+        ("audio", (2, 6), "input 5"),
+    ],
+)  # fmt: skip
+def test_inputs_of_sounds_and_videos_are_called_by_their_place(explanation, kind, shape, last):
+    names, values = by_column(explanation(np.arange(np.prod(shape)).reshape(shape), np.ones(shape), kind=kind))
+    assert names[-1] == last
+    assert len(names) == values.shape[1] == np.prod(shape[1:])
+    assert values[0, -1] == values[0].max()

@@ -112,7 +112,7 @@ def by_column(explanation: Any) -> tuple[list[str], Array]:
     if explanation.kind == "image" and values.ndim in (3, 4):
         return [], values if values.ndim == 3 else values.sum(1 if channels_first(explanation.inputs.shape[1:]) else -1)
     flat = values.reshape(len(values), -1)
-    of_inputs = explanation.feature_names or [f"input {i}" for i in range(flat.shape[1])]
+    of_inputs = explanation.feature_names or _by_place(explanation.kind, values.shape[1:])
     names = [f"{explanation.layer} [{i}]" for i in range(flat.shape[1])] if explanation.hidden else list(of_inputs)
     if len(names) != flat.shape[1]:
         names = [f"{names[i % len(names)]} [{i // len(names)}]" for i in range(flat.shape[1])]
@@ -122,6 +122,16 @@ def by_column(explanation: Any) -> tuple[list[str], Array]:
     origins = list(dict.fromkeys(columns))
     member = np.array([[column == origin for origin in origins] for column in columns], dtype=flat.dtype)
     return origins, flat @ member
+
+
+def _by_place(kind: str, shape: tuple[int, ...]) -> list[str]:
+    """What to call inputs that have no names: by their place in a sound or a video, else by number."""
+    axes = {("audio", 2): ("frame", "band"), ("video", 3): ("frame", "row", "column")}.get((kind, len(shape)))
+    if kind == "video" and len(shape) == 4 and shape[-1] == 1:
+        return _by_place(kind, shape[:-1])
+    if axes is None:
+        return [f"input {i}" for i in range(int(np.prod(shape)))]
+    return [", ".join(f"{axis} {i}" for axis, i in zip(axes, place, strict=True)) for place in np.ndindex(*shape)]
 
 
 def importance(source: Any, *, top: int = 15, title: str = "What the model looks at", width: float = 500) -> Picture:
