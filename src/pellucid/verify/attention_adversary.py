@@ -25,9 +25,6 @@ LARGEST = float(np.log(2))
 FAR = LARGEST / 2
 """Weights that differ by more than this are another account."""
 
-PENALTY = 50.0
-"""Nats that a move of 1 beyond the bound costs: more than such a move can gain, so that it does not pay."""
-
 TINY = 1e-12
 
 
@@ -40,16 +37,16 @@ class AdversarialAttention(AttentionCheck):
     absolute difference; for a value the same in units of the mean difference between two examples. All heads and all rows
     that the score depends on are changed at once, and the divergence is their mean. It is in nats: at most ln 2 = 0.693.
 
-    Gradient ascent (Adam) on the logits of w with a penalty beyond the bound, from several starts. Whatever came out is then
-    drawn back towards the model's own weights until the model, run again, keeps within the bound: what is reported has been
-    attained. `value` is the mean over examples of the best found. "another account does" where the interval lies above half
-    of ln 2, "no other account does" where below, else "unclear".
+    Natural gradient ascent on the logits of w, along the bound once it is reached, from several starts. What comes out is drawn
+    back towards the model's own weights until the model, run again, keeps within the bound: what is reported was attained.
+    `value` is the mean over examples of the best found. "another account does" where the interval lies above half of ln 2, "no
+    other account does" where below, else "unclear".
 
     Args:
         layer: Name of the attention; None for the last one.
         examples: How many of the explained examples are looked at, at most.
         bound: How far the output may move.
-        restarts: Starts: one with little weight where there was much, the others at random.
+        restarts: Starts: one with little weight where there was much; every third from across the best so far; others at random.
         steps: Steps of each.
 
     Raises:
@@ -79,8 +76,8 @@ class AdversarialAttention(AttentionCheck):
 
     examples: int = 32
     bound: float = 0.01
-    restarts: int = 4
-    steps: int = 80
+    restarts: int = 18
+    steps: int = 40
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -93,7 +90,8 @@ class AdversarialAttention(AttentionCheck):
         attended = self.attended(case)
         best, reached, spent = np.array(attended.weights), np.zeros(len(attended)), 0
         for start in range(self.restarts):
-            for found, runs in self._candidates(attended, start):
+            logits = _across(attended, best) if start % 3 == 2 else _start(attended, start)
+            for found, runs in self._candidates(attended, logits):
                 held, more = _drawn_back(attended, found, self.bound)
                 away = attended.over_rows(divergence(attended.weights, held))
                 better = away > reached
@@ -101,22 +99,22 @@ class AdversarialAttention(AttentionCheck):
                 spent += (runs + more) * len(attended)
         return _measured(attended, best, reached, self.bound, spent)
 
-    def _candidates(self, attended: Attended, start: int) -> Iterator[tuple[Floats, int]]:
+    def _candidates(self, attended: Attended, logits: Floats) -> Iterator[tuple[Floats, int]]:
         """The best within the bound on the way of one ascent, and where it ends; each with the runs it took."""
-        logits = _start(attended, start)
-        kept, reached = np.array(attended.weights), np.zeros(len(attended))
-        slow, square = np.zeros_like(logits), np.zeros_like(logits)
+        own = attended.weights
+        kept, reached = np.array(own), np.zeros(len(attended))
+        weights = _weights(attended, logits)
         for step in range(self.steps):
-            weights, slope, away, moved = _looked(attended, logits, self.bound)
+            slope, moved = _looked(attended, weights)
+            away = attended.over_rows(divergence(own, weights))
             better = (moved <= self.bound) & (away > reached)
             kept[better], reached[better] = weights[better], away[better]
-            slow, square = 0.9 * slow + 0.1 * slope, 0.99 * square + 0.01 * slope**2
-            rate = 0.05 + 0.45 * (1 + np.cos(np.pi * step / self.steps)) / 2
-            unbiased = slow / (1 - 0.9 ** (step + 1))
-            logits = logits + rate * unbiased / (np.sqrt(square / (1 - 0.99 ** (step + 1))) + 1e-9)
-            logits = (logits - logits.max(-1, keepdims=True)).clip(-30, 0).astype(np.float32)
+            rate = 0.003 ** (step / self.steps)
+            logits = logits + _ascent(attended, weights, slope, moved, self.bound, rate)
+            weights = _weights(attended, logits)
+            logits = np.log(np.maximum(weights, TINY))
         yield kept, self.steps
-        yield _looked(attended, logits, self.bound)[0], 1
+        yield weights, 0
 
 
 def divergence(p: Floats, q: Floats) -> Floats:
@@ -130,48 +128,83 @@ def _xlogx(p: Floats) -> Floats:
 
 
 def _start(attended: Attended, number: int) -> Floats:
-    """Logits (B, H, Q, K) to start from: weights turned round, then at random, from level to peaked."""
-    generator = stream(attended.question.seed, "adversary", number)
-    noise = generator.normal(size=attended.weights.shape)
+    """Logits (B, H, Q, K) to start from: weights turned round; then the model's own, pushed one way and the other; at random."""
+    way, turn = divmod(number, 3)
+    noise = stream(attended.question.seed, "adversary", way - (turn == 0)).normal(size=attended.weights.shape)
     if number == 0:
-        top = attended.weights.max(-1, keepdims=True)
-        return (0.1 * noise - 4 * attended.weights / np.maximum(top, TINY)).astype(np.float32)
-    return ((1.0, 3.0, 6.0)[number % 3] * noise).astype(np.float32)
+        return noise / 10 - 4 * attended.weights / np.maximum(attended.weights.max(-1, keepdims=True), TINY)
+    own = np.log(np.maximum(attended.weights, 1e-3))
+    return own + noise if turn == 1 else own - noise if way % 2 else 4 * noise
 
 
-def _looked(attended: Attended, logits: Floats, bound: float) -> tuple[Floats, Floats, Floats, Floats]:
-    """Weights of logits, the slope of what is maximized, the divergence and the move of each example."""
+def _across(attended: Attended, best: Floats) -> Floats:
+    """Logits from which the answer lies as far to the other side of the model's own as it does at the best so far."""
+    slope, moved = _looked(attended, best)
+    fills, size = _filling(attended, best, slope)
+    return np.log(np.maximum(best, TINY)) - (2 * moved[:, None, None, None] / size * fills).clip(-2, 2)
+
+
+def _weights(attended: Attended, logits: Floats) -> Floats:
+    """Weights (B, H, Q, K) of logits: in the rows that count, on what is not masked."""
+    shown = np.where(attended.visible, logits, -np.inf)
+    top = shown.max(-1, keepdims=True)
+    e = np.exp(shown - np.where(np.isfinite(top), top, 0))
+    made = e / np.maximum(e.sum(-1, keepdims=True), TINY)
+    return np.where(attended.rows[..., None], made, attended.weights).astype(np.float32)
+
+
+def _ascent(attended: Attended, weights: Floats, slope: Floats, moved: Floats, bound: float, rate: float) -> Floats:
+    """One step (B, H, Q, K) of the logits, given how far the answer has moved and the slope of that by the weights.
+
+    Along the slope of the divergence, by the natural gradient (that by the weights, centred): it does not die out where weights
+    are small. Near the bound, without what fills it more; beyond it, back by as much as is too much.
+    """
+    fills, size = _filling(attended, weights, slope)
+    filled = moved[:, None, None, None] / bound
+    own = attended.weights
+    up = _centred(attended, weights, np.log(np.maximum(2 * weights, TINY) / np.maximum(own + weights, TINY)) / 2)
+    inner = lambda g, h: (weights * g * h).sum((1, 2, 3), keepdims=True)  # noqa: E731
+    along = np.where(filled > 0.5, np.maximum(inner(up, fills), 0) / size, 0)
+    up = up - along * fills
+    up = rate * up / np.sqrt(np.maximum(inner(up, up), 1e-12))
+    return up.clip(-2, 2) - (np.maximum(filled - 0.97, 0) * bound / size * fills).clip(-2, 2)
+
+
+def _filling(attended: Attended, weights: Floats, slope: Floats) -> tuple[Floats, Floats]:
+    """The natural gradient of how far the answer moves, and its squared size (B, 1, 1, 1)."""
+    fills = _centred(attended, weights, slope)
+    return fills, np.maximum((weights * fills**2).sum((1, 2, 3), keepdims=True), TINY)
+
+
+def _centred(attended: Attended, weights: Floats, slope: Floats) -> Floats:
+    """A slope by weights without its mean in each row: weights add up to one."""
+    counted = attended.rows[..., None] & attended.visible
+    slope = slope.astype(np.float64)
+    return (slope - (weights * slope).sum(-1, keepdims=True)) * counted
+
+
+def _looked(attended: Attended, weights: Floats) -> tuple[Floats, Floats]:
+    """The slope (B, H, Q, K) of how far the answer moves by the weights, and how far it moves (B,)."""
     q, key = attended.question, ("attention adversary", attended.site.number)
-    step = attended.model.compiled(key, lambda: _ascent(attended.model, attended.site, q.target))
-    numbers = np.tile(np.array([attended.unit, bound], np.float32), (len(attended), 1))
-    arrays = (
-        *q.inputs, q.target.selector, numbers, attended.answers.astype(np.float32), attended.weights,
-        attended.visible.astype(np.float32), attended.rows.astype(np.float32), logits,
-    )  # fmt: skip
-    return attended.model.in_chunks(key, step, arrays, 3 * rows_each(attended))
+    step = attended.model.compiled(key, lambda: _moving(attended.model, attended.site, q.target))
+    units = np.full(len(attended), attended.unit, np.float32)
+    arrays = (*q.inputs, q.target.selector, units, attended.answers.astype(np.float32), weights)
+    return attended.model.in_chunks(key, step, arrays, 2 * rows_each(attended))
 
 
-def _ascent(model: Model, site: Site, target: Resolved) -> Callable[..., Any]:
+def _moving(model: Model, site: Site, target: Resolved) -> Callable[..., Any]:
     from keras import ops
 
-    def xlogx(p: Tensor) -> Tensor:
-        return ops.sum(p * ops.log(ops.maximum(p, TINY)), axis=-1)
+    def step(*arrays: Tensor) -> tuple[Tensor, Tensor]:
+        *inputs, selector, unit, answers, weights = arrays
 
-    def step(*arrays: Tensor) -> tuple[Tensor, ...]:
-        *inputs, selector, numbers, answers, own, visible, rows, logits = arrays
-
-        def run(logits: Tensor) -> tuple[Tensor, Any]:
-            shown = ops.softmax(ops.where(visible > 0, logits, -1e9), axis=-1)
-            weights = ops.where(ops.expand_dims(rows, -1) > 0, shown, own)
-            away = (xlogx(own) + xlogx(weights)) / 2 - xlogx((own + weights) / 2)
-            away = ops.sum(away * rows, axis=(1, 2)) / ops.sum(rows, axis=(1, 2))
-            now = answer_under(model, site, target, (inputs, selector, numbers[:, 0]), weights)
+        def run(weights: Tensor) -> tuple[Tensor, Tensor]:
+            now = answer_under(model, site, target, (inputs, selector, unit), weights)
             moved = ops.sum(ops.abs(now - answers), axis=1) / 2
-            gain = away - PENALTY * ops.relu(moved - 0.8 * numbers[:, 1])
-            return ops.sum(gain), (weights, away, moved)
+            return ops.sum(moved), moved
 
-        (weights, away, moved), (slope,) = model.backend.gradient(run, [logits])
-        return weights, slope, away, moved
+        moved, (slope,) = model.backend.gradient(run, [weights])
+        return slope, moved
 
     return step
 
