@@ -3,17 +3,38 @@
 import numpy as np
 import pytest
 
+import pellucid as pl
 from pellucid.core.registry import entries
 from pellucid.explain.base import Attribution, Method
 from pellucid.explain.gradients.local import Gradient, GradientInput
-from pellucid.testing import IMAGE, METHOD_CONTRACTS, TABLE, TOKENS, ContractBroken, contracts
+from pellucid.testing import IMAGE, METHOD_CONTRACTS, TABLE, TOKENS, Case, ContractBroken, contracts
 
 MAPS = (
     "GradCam", "GradCamPlusPlus", "XGradCam", "LayerCam", "HiResCam", "GuidedGradCam", "EigenCam", "FeatureExplanationMap",
     "ScoreCam", "AblationCam",
 )  # fmt: skip
+ATTENDING = (
+    "AttentionWeights",
+    "AttentionRollout",
+    "AttentionFlow",
+    "GradientAttention",
+    "ValueWeightedAttention",
+    "ValueZeroing",
+)
 ROWS = np.random.default_rng(5).normal(size=(4, 5))
+
+
+def transformer():
+    import keras
+
+    hidden = pl.layers.TransformerBlock(2, name="hidden")
+    head = [keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(3)]
+    return keras.Sequential([keras.Input((6,), dtype="int32"), keras.layers.Embedding(12, 4), hidden, *head])
+
+
+ATTENTION = Case("attention", (6,), transformer, tokens=12)
 CASES = {
+    **dict.fromkeys(ATTENDING, (ATTENTION, {})),
     **dict.fromkeys(MAPS, (IMAGE, {})),
     **dict.fromkeys(("LayerActivation", "Conductance", "InternalInfluence"), (IMAGE, {"layer": "hidden"})),
     **dict.fromkeys(("DeepShap", "ExpectedGradients"), (TABLE, {"background": ROWS})),

@@ -70,12 +70,35 @@ def reaches(function: Callable[..., Sequence[Tensor]], inputs: Sequence[Array]) 
         return [o if jnp.issubdtype(o.dtype, jnp.floating) else jnp.zeros(()) for o in function(*arrays)]
 
     program = jax.make_jaxpr(lambda *tangents: jax.jvp(floating, tuple(points), tangents)[1])(*points).jaxpr
-    found: dict[int, set[int]] = {id(v): {i} for i, v in enumerate(program.invars)}
+    ways = _ways(program, [{i} for i in range(len(points))])
+    return [[i in way for i in range(len(points))] for way in ways]
+
+
+_CALLS = ("jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "checkpoint", "remat")
+"""Operations that run a program of their own; loops and branches among programs are taken as a whole."""
+
+
+def _ways(program: Any, given: list[set[int]]) -> list[set[int]]:
+    """Which inputs each output of a program is a function of, for what its arguments are functions of."""
+    found = {id(v): way for v, way in zip(program.invars, given, strict=True)}
     known = lambda v: found.get(id(v), set())  # noqa: E731
     for equation in program.eqns:
-        read = set().union(*(known(v) for v in equation.invars))
-        found.update((id(v), read) for v in equation.outvars)
-    return [[i in known(v) for i in range(len(points))] for v in program.outvars]
+        read, inner = [known(v) for v in equation.invars], _inner(equation)
+        outs = [set().union(*read)] * len(equation.outvars) if inner is None else _ways(inner, read)
+        found.update((id(v), way) for v, way in zip(equation.outvars, outs, strict=True))
+    return [known(v) for v in program.outvars]
+
+
+def _inner(equation: Any) -> Any:
+    """The program that an operation runs once, argument by argument; None where it does something else."""
+    if equation.primitive.name not in _CALLS:
+        return None
+    for name in ("jaxpr", "call_jaxpr"):
+        program = equation.params.get(name)
+        program = getattr(program, "jaxpr", program)
+        if program is not None and len(program.invars) == len(equation.invars):
+            return program
+    return None
 
 
 def _of_values(loss: Callable[..., Tensor], variables: Sequence[Any]) -> Callable[..., Tensor]:

@@ -61,6 +61,7 @@ class Paper(NamedTuple):
 PAPERS = {
     paper.key: paper
     for paper in (
+        Paper("abnar2020", "Abnar, Samira and Zuidema, Willem", 2020, "Quantifying Attention Flow in Transformers", "ACL 2020", doi="10.18653/v1/2020.acl-main.385", arxiv="2005.00928"),
         Paper("achtibat2024", "Achtibat, Reduan and Hatefi, Sayed Mohammad Vakilzadeh and Dreyer, Maximilian and Jain, Aakriti and Wiegand, Thomas and Lapuschkin, Sebastian and Samek, Wojciech", 2024, "AttnLRP: Attention-Aware Layer-Wise Relevance Propagation for Transformers", "ICML 2024", arxiv="2402.05602"),
         Paper("adebayo2018", "Adebayo, Julius and Gilmer, Justin and Muelly, Michael and Goodfellow, Ian and Hardt, Moritz and Kim, Been", 2018, "Sanity Checks for Saliency Maps", "NeurIPS 2018", arxiv="1810.03292"),
         Paper("adebayolocal2018", "Adebayo, Julius and Gilmer, Justin and Goodfellow, Ian and Kim, Been", 2018, "Local explanation methods for deep neural networks lack sensitivity to parameter values", "ICLR workshop", arxiv="1810.03307"),
@@ -71,10 +72,12 @@ PAPERS = {
         Paper("arras2019", "Arras, Leila and Arjona-Medina, José and Widrich, Michael and Montavon, Grégoire and Gillhofer, Michael and Müller, Klaus-Robert and Hochreiter, Sepp and Samek, Wojciech", 2019, "Explaining and Interpreting LSTMs", "Explainable AI, LNCS 11700, 211-238", doi="10.1007/978-3-030-28954-6_11", arxiv="1909.12114"),
         Paper("attanasio2022", "Attanasio, Giuseppe and Nozza, Debora and Hovy, Dirk and Baralis, Elena", 2022, "Entropy-Based Attention Regularization Frees Unintended Bias Mitigation from Lists", "Findings of ACL 2022", arxiv="2203.09192"),
         Paper("bach2015", "Bach, Sebastian and Binder, Alexander and Montavon, Grégoire and Klauschen, Frederick and Müller, Klaus-Robert and Samek, Wojciech", 2015, "On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation", "PLOS ONE 10(7):e0130140", doi="10.1371/journal.pone.0130140"),
+        Paper("bahdanau2015", "Bahdanau, Dzmitry and Cho, Kyunghyun and Bengio, Yoshua", 2015, "Neural Machine Translation by Jointly Learning to Align and Translate", "ICLR 2015", arxiv="1409.0473"),
         Paper("barz2020", "Barz, Björn and Denzler, Joachim", 2020, "Do We Train on Test Data? Purging CIFAR of Near-Duplicates", "Journal of Imaging 6(6):41", doi="10.3390/jimaging6060041", arxiv="1902.00423"),
         Paper("broecker2007", "Bröcker, Jochen and Smith, Leonard A.", 2007, "Increasing the Reliability of Reliability Diagrams", "Weather and Forecasting 22(3):651-661", doi="10.1175/WAF993.1"),
         Paper("castro2009", "Castro, Javier and Gómez, Daniel and Tejada, Juan", 2009, "Polynomial Calculation of the Shapley Value Based on Sampling", "Computers & Operations Research 36(5):1726-1730", doi="10.1016/j.cor.2008.04.004"),
         Paper("chattopadhay2018", "Chattopadhay, Aditya and Sarkar, Anirban and Howlader, Prantik and Balasubramanian, Vineeth N.", 2018, "Grad-CAM++: Generalized Gradient-Based Visual Explanations for Deep Convolutional Networks", "WACV 2018", doi="10.1109/WACV.2018.00097", arxiv="1710.11063"),
+        Paper("chefer2021", "Chefer, Hila and Gur, Shir and Wolf, Lior", 2021, "Generic Attention-model Explainability for Interpreting Bi-Modal and Encoder-Decoder Transformers", "ICCV 2021", arxiv="2103.15679"),
         Paper("delong1988", "DeLong, Elizabeth R. and DeLong, David M. and Clarke-Pearson, Daniel L.", 1988, "Comparing the Areas under Two or More Correlated Receiver Operating Characteristic Curves: A Nonparametric Approach", "Biometrics 44(3):837-845", doi="10.2307/2531595"),
         Paper("desai2020", "Desai, Saurabh and Ramaswamy, Harish G.", 2020, "Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free Localization", "WACV 2020", doi="10.1109/WACV45572.2020.9093360"),
         Paper("dhamdhere2019", "Dhamdhere, Kedar and Sundararajan, Mukund and Yan, Qiqi", 2019, "How important is a neuron?", "ICLR", arxiv="1805.12233"),
@@ -100,6 +103,7 @@ PAPERS = {
         Paper("kapishnikov2021", "Kapishnikov, Andrei and Venugopalan, Subhashini and Avci, Besim and Wedin, Ben and Terry, Michael and Bolukbasi, Tolga", 2021, "Guided Integrated Gradients: An Adaptive Path Method for Removing Noise", "CVPR 2021", arxiv="2106.09788"),
         Paper("kapoor2023", "Kapoor, Sayash and Narayanan, Arvind", 2023, "Leakage and the Reproducibility Crisis in Machine-Learning-Based Science", "Patterns 4(9):100804", doi="10.1016/j.patter.2023.100804"),
         Paper("kendall1945", "Kendall, Maurice G.", 1945, "The Treatment of Ties in Ranking Problems", "Biometrika 33(3):239-251", doi="10.1093/biomet/33.3.239"),
+        Paper("kobayashi2020", "Kobayashi, Goro and Kuribayashi, Tatsuki and Yokoi, Sho and Inui, Kentaro", 2020, "Attention is Not Only a Weight: Analyzing Transformers with Vector Norms", "EMNLP 2020", doi="10.18653/v1/2020.emnlp-main.574", arxiv="2004.10102"),
         Paper("krogh1991", "Krogh, Anders and Hertz, John A.", 1991, "A Simple Weight Decay Can Improve Generalization", "NeurIPS 4:950-957", url="https://proceedings.neurips.cc/paper/1991/hash/8eefcfdf5990e441f0fb6f3fad709e21-Abstract.html"),
         Paper("kumar2019", "Kumar, Ananya and Liang, Percy and Ma, Tengyu", 2019, "Verified Uncertainty Calibration", "NeurIPS 2019", arxiv="1909.10155"),
         Paper("lapuschkin2019", "Lapuschkin, Sebastian and Wäldchen, Stephan and Binder, Alexander and Montavon, Grégoire and Samek, Wojciech and Müller, Klaus-Robert", 2019, "Unmasking Clever Hans Predictors and Assessing What Machines Really Learn", "Nature Communications 10:1096", doi="10.1038/s41467-019-08987-4"),
@@ -107,6 +111,7 @@ PAPERS = {
         Paper("lin1991", "Lin, Jianhua", 1991, "Divergence Measures Based on the Shannon Entropy", "IEEE Transactions on Information Theory 37(1):145-151", doi="10.1109/18.61115"),
         Paper("lundberg2017", "Lundberg, Scott M. and Lee, Su-In", 2017, "A Unified Approach to Interpreting Model Predictions", "NeurIPS 2017", arxiv="1705.07874"),
         Paper("mitchell2022", "Mitchell, Rory and Cooper, Joshua and Frank, Eibe and Holmes, Geoffrey", 2022, "Sampling Permutations for Shapley Value Estimation", "Journal of Machine Learning Research 23(43):1-46", arxiv="2104.12199"),
+        Paper("mohebbi2023", "Mohebbi, Hosein and Zuidema, Willem and Chrupała, Grzegorz and Alishahi, Afra", 2023, "Quantifying Context Mixing in Transformers", "EACL 2023", doi="10.18653/v1/2023.eacl-main.245", arxiv="2301.12971"),
         Paper("montavon2017", "Montavon, Grégoire and Lapuschkin, Sebastian and Binder, Alexander and Samek, Wojciech and Müller, Klaus-Robert", 2017, "Explaining Nonlinear Classification Decisions with Deep Taylor Decomposition", "Pattern Recognition 65:211-222", doi="10.1016/j.patcog.2016.11.008", arxiv="1512.02479"),
         Paper("montavon2019", "Montavon, Grégoire and Binder, Alexander and Lapuschkin, Sebastian and Samek, Wojciech and Müller, Klaus-Robert", 2019, "Layer-Wise Relevance Propagation: An Overview", "Explainable AI, LNCS 11700, 193-209", doi="10.1007/978-3-030-28954-6_10"),
         Paper("muhammad2020", "Muhammad, Mohammed Bany and Yeasin, Mohammed", 2020, "Eigen-CAM: Class Activation Map using Principal Components", "IJCNN 2020", doi="10.1109/IJCNN48605.2020.9206626", arxiv="2008.00299"),
