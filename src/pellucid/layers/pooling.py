@@ -66,9 +66,13 @@ class AttentionPooling(layers.Layer):
     def call(self, inputs: Tensor, mask: Any = None, return_attention_scores: bool = False) -> Any:
         """(B, T, F) to (B, F), with the weights (B, 1, 1, T) if asked."""
         scores = self.score_projection(self.hidden_projection(inputs))[:, None, None, :, 0]
-        weights = FAMILY[self.alpha](scores, None if mask is None else ops.cast(mask, "bool")[:, None, None, :])
+        weights = self.normalize(scores, None if mask is None else ops.cast(mask, "bool")[:, None, None, :])
         context = self.attend(weights, inputs[:, None])[:, 0, 0]
         return (context, weights) if return_attention_scores else context
+
+    def normalize(self, scores: Tensor, mask: Tensor | None) -> Tensor:
+        """Weights (B, 1, 1, T) that add up to 1 over the positions, of scores and of a mask that broadcasts to them."""
+        return FAMILY[self.alpha](scores, mask)
 
     def attend(self, weights: Tensor, values: Tensor) -> Tensor:
         """The context (B, 1, 1, F): weights (B, 1, 1, T) meet values (B, 1, T, F) here and nowhere else."""

@@ -161,7 +161,7 @@ def _support_step(model: Model, first: Link, inputs: Sequence[Array]) -> Callabl
 
             with watched(model, cut):
                 model.forward_from(entries, given)
-            total = ops.sum(seen[0] * way * chosen[:, None, :, None])
+            total = ops.sum(seen[0] * ops.convert_to_tensor(way) * chosen[:, None, :, None])
             return total, total
 
         at = model.embed(given)

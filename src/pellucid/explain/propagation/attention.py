@@ -13,10 +13,11 @@ from pellucid.shapes import Tensor
 
 
 def attending(layer: Any, do: Arithmetic) -> AbstractContextManager[None]:
-    """An attention layer of Keras works by a method's arithmetic until the block ends."""
+    """An attention layer of Keras, or of ours, works by a method's arithmetic until the block ends."""
     changes: dict[str, Callable[..., Any]] = {
         "_compute_attention": partial(_over_heads, layer, do), "_calculate_scores": partial(_scores, layer, do),
-        "_apply_scores": partial(_applied, do),
+        "_apply_scores": partial(_applied, do), "score": partial(_scaled, layer, do), "normalize": partial(_normalized, do),
+        "attend": partial(_context, do),
     }  # fmt: skip
     return patched(layer, changes)
 
@@ -76,3 +77,28 @@ def _applied(
         scores = ops.where(mask, scores, -65504.0 if scores.dtype == "float16" else -1e9)
     weights = do.softmax(scores)
     return do.product(ops.matmul, weights, value), weights
+
+
+def _scaled(layer: Any, do: Arithmetic, queries: Tensor, keys: Tensor) -> Tensor:
+    """Scores (B, H, Q, K) of our layers, of projected (B, H, T, D)."""
+    from keras import ops
+
+    scores = do.product(lambda q, k: ops.matmul(q, ops.swapaxes(k, -2, -1)), queries, keys)
+    return scores * ops.cast(layer.scale, scores.dtype)
+
+
+def _normalized(do: Arithmetic, scores: Tensor, mask: Tensor | None) -> Tensor:
+    """A softmax of scores over the keys that a mask lets through."""
+    from keras import ops
+
+    if mask is None:
+        return do.softmax(scores)
+    weights = do.softmax(ops.where(mask, scores, -3e4 if "16" in str(scores.dtype) else -1e9))
+    return ops.where(mask, weights, 0.0)
+
+
+def _context(do: Arithmetic, weights: Tensor, values: Tensor) -> Tensor:
+    """Values (B, H, K, D) by weights (B, H, Q, K)."""
+    from keras import ops
+
+    return do.product(ops.matmul, weights, values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-FRAMEWORKS = ("keras", "torch")
+FRAMEWORKS = ("keras", "torch", "pellucid")
 
 RECTIFIED = ("relu", "relu6")
 """Activation functions that are rectifiers: nothing below zero, and as it was above it, perhaps up to a bound."""
@@ -14,7 +14,7 @@ RECTIFIERS = ("ReLU", "ReLU6", "Relu", "Relu6")
 
 
 def kinds(layer: Any) -> list[str]:
-    """Names of the classes of Keras or torch whose work a layer does as they do it."""
+    """Names of the classes of Keras, torch or this package whose work a layer does as they do it."""
     name = "call" if hasattr(layer, "call") else "forward"
     own = getattr(type(layer), name, None)
     theirs = [base for base in type(layer).__mro__ if base.__module__.split(".")[0] in FRAMEWORKS]

@@ -44,6 +44,7 @@ MOVING = (
 
 COMPARISONS = (
     "Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual", "LogicalAnd", "LogicalOr", "LogicalNot",
+    "OnesLike",
 )  # fmt: skip
 """Operations that say of tokens which of them are padding; a baseline has the padding of its example."""
 
@@ -180,6 +181,8 @@ def _refuse_more(model: Model) -> None:
             raise UnsupportedLayer(refusal(told + "which multiplies its two directions"))
         if getattr(layer, "use_gate", False):
             raise UnsupportedLayer(refusal(told + "which gates what it attends to"))
+        if type(layer).__module__.startswith("pellucid.") and getattr(layer, "alpha", 1.0) != 1.0:
+            raise UnsupportedLayer(refusal(told + "whose weights are no softmax"))
         if getattr(layer, "proj_size", 0):
             raise UnsupportedLayer(refusal(told + "which projects its state"))
         unknown = [c for c in cells(layer) if not any(kind in STEPS for kind in kinds(c))]

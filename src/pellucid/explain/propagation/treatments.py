@@ -289,7 +289,9 @@ TREATMENTS: dict[Treatment, tuple[str, ...]] = {
         "LayerNormalization", "RMSNormalization", "GroupNormalization", "LayerNorm", "RMSNorm", "GroupNorm",
     ),
     by_halves: ("Multiply", "Dot"),
-    by_attention: ("MultiHeadAttention", "GroupedQueryAttention", "Attention", "AdditiveAttention"),
+    by_attention: (
+        "MultiHeadAttention", "GroupedQueryAttention", "Attention", "AdditiveAttention", "SelfAttention", "AttentionPooling",
+    ),
     by_signals: tuple(STEPS),
     by_steps: ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"),
 }  # fmt: skip
@@ -303,7 +305,7 @@ UNTREATED = (
     "Flatten", "Reshape", "Permute", "RepeatVector", "Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D",
     "ZeroPadding2D", "ZeroPadding3D", "UpSampling1D", "UpSampling2D", "UpSampling3D", "Dropout", "SpatialDropout1D",
     "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "Identity", "Masking",
-    "ActivityRegularization", "Embedding",
+    "ActivityRegularization", "Embedding", "ClassToken", "LearnedPositions", "SinusoidalPositions", "FeatureTokenizer",
     "MaxPool1d", "MaxPool2d", "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "Unflatten", "Dropout1d", "Dropout2d", "Dropout3d",
     "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "ConstantPad1d", "ConstantPad2d", "Upsample",
