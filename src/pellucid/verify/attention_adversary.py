@@ -27,6 +27,9 @@ FAR = LARGEST / 2
 
 TINY = 1e-12
 
+DIRECTIONS, HALVINGS = 6, 12
+"""Random directions of which the best is followed, and halvings that find the bound on a line."""
+
 
 @dataclass(frozen=True, eq=False)
 class AdversarialAttention(AttentionCheck):
@@ -37,8 +40,9 @@ class AdversarialAttention(AttentionCheck):
     absolute difference; for a value the same in units of the mean difference between two examples. All heads and all rows
     that the score depends on are changed at once, and the divergence is their mean. It is in nats: at most ln 2 = 0.693.
 
-    Natural gradient ascent on the logits of w, along the bound once it is reached, from several starts. What comes out is drawn
-    back towards the model's own weights until the model, run again, keeps within the bound: what is reported was attained.
+    Natural gradient ascent on the logits of w, along the bound once it is reached, from several starts. What comes out is moved
+    along the line from the model's own weights to where the model, run again, is just within the bound: what is reported
+    was attained.
     `value` is the mean over examples of the best found. "another account does" where the interval lies above half of ln 2, "no
     other account does" where below, else "unclear".
 
@@ -46,7 +50,7 @@ class AdversarialAttention(AttentionCheck):
         layer: Name of the attention; None for the last one.
         examples: How many of the explained examples are looked at, at most.
         bound: How far the output may move.
-        restarts: Starts: one with little weight where there was much; every third from across the best so far; others at random.
+        restarts: Starts: in turn from anywhere, from the bound in a random direction, and from across the best so far.
         steps: Steps of each.
 
     Raises:
@@ -90,16 +94,28 @@ class AdversarialAttention(AttentionCheck):
         attended = self.attended(case)
         best, reached, spent = np.array(attended.weights), np.zeros(len(attended)), 0
         for start in range(self.restarts):
-            logits = _across(attended, best) if start % 3 == 2 else _start(attended, start)
-            for found, runs in self._candidates(attended, logits):
-                held, more = _drawn_back(attended, found, self.bound)
+            logits, reach = self._start(attended, best, start)
+            spent += (start % 3 == 1) * DIRECTIONS * (HALVINGS + 1) * len(attended)
+            for found, runs in self._candidates(attended, logits, reach):
+                held, more = _to_bound(attended, found, self.bound)
                 away = attended.over_rows(divergence(attended.weights, held))
                 better = away > reached
                 best[better], reached[better] = held[better], away[better]
                 spent += (runs + more) * len(attended)
         return _measured(attended, best, reached, self.bound, spent)
 
-    def _candidates(self, attended: Attended, logits: Floats) -> Iterator[tuple[Floats, int]]:
+    def _start(self, attended: Attended, best: Floats, number: int) -> tuple[Floats, Floats]:
+        """Logits (B, H, Q, K) to start from, and how far the first step goes (B, 1, 1, 1): in turn from anywhere, from the bound
+        in a random direction, and from across the best so far."""
+        way, turn = divmod(number, 3)
+        if turn == 0:
+            return _anywhere(attended, way), np.ones((len(attended), 1, 1, 1))
+        if turn == 2:
+            return _across(attended, best), _length(attended, best)
+        edge = _edge(attended, way, self.bound)
+        return np.log(np.maximum(edge, TINY)), _length(attended, edge) / 2
+
+    def _candidates(self, attended: Attended, logits: Floats, reach: Floats) -> Iterator[tuple[Floats, int]]:
         """The best within the bound on the way of one ascent, and where it ends; each with the runs it took."""
         own = attended.weights
         kept, reached = np.array(own), np.zeros(len(attended))
@@ -109,7 +125,7 @@ class AdversarialAttention(AttentionCheck):
             away = attended.over_rows(divergence(own, weights))
             better = (moved <= self.bound) & (away > reached)
             kept[better], reached[better] = weights[better], away[better]
-            rate = 0.003 ** (step / self.steps)
+            rate = reach * 0.003 ** (step / self.steps)
             logits = logits + _ascent(attended, weights, slope, moved, self.bound, rate)
             weights = _weights(attended, logits)
             logits = np.log(np.maximum(weights, TINY))
@@ -127,14 +143,32 @@ def _xlogx(p: Floats) -> Floats:
     return (p * np.log(np.maximum(p, TINY))).sum(-1)
 
 
-def _start(attended: Attended, number: int) -> Floats:
-    """Logits (B, H, Q, K) to start from: weights turned round; then the model's own, pushed one way and the other; at random."""
-    way, turn = divmod(number, 3)
-    noise = stream(attended.question.seed, "adversary", way - (turn == 0)).normal(size=attended.weights.shape)
-    if number == 0:
+def _anywhere(attended: Attended, way: int) -> Floats:
+    """Logits (B, H, Q, K): weights turned round; then at random, in turn from the model's own and from even ones."""
+    noise = stream(attended.question.seed, "adversary", way).normal(size=attended.weights.shape)
+    if way == 0:
         return noise / 10 - 4 * attended.weights / np.maximum(attended.weights.max(-1, keepdims=True), TINY)
-    own = np.log(np.maximum(attended.weights, 1e-3))
-    return own + noise if turn == 1 else own - noise if way % 2 else 4 * noise
+    return np.log(np.maximum(attended.weights, 1e-3)) + noise if way % 2 else 4 * noise
+
+
+def _edge(attended: Attended, way: int, bound: float) -> Floats:
+    """Weights on the bound (B, H, Q, K): the furthest of those that lie in several random directions."""
+    best, reached = np.array(attended.weights), np.zeros(len(attended))
+    for i in range(DIRECTIONS * way, DIRECTIONS * (way + 1)):
+        noise = stream(attended.question.seed, "adversary", "direction", i).normal(size=attended.weights.shape)
+        aside = _weights(attended, 4 * noise) - attended.weights
+        found, _ = _to_bound(attended, attended.weights + (0.01 if i % 2 else -0.01) * aside, bound)
+        away = attended.over_rows(divergence(attended.weights, found))
+        better = away > reached
+        best[better], reached[better] = found[better], away[better]
+    return best
+
+
+def _length(attended: Attended, weights: Floats) -> Floats:
+    """How far weights are from the model's own (B, 1, 1, 1), as steps of the ascent are measured; at least a little."""
+    both = np.sqrt(np.maximum(attended.weights, 0).astype(np.float64) * np.maximum(weights, 0)).sum(-1, keepdims=True)
+    angles = 2 * np.arccos(np.clip(both, 0, 1)) * attended.rows[..., None]
+    return np.clip(np.sqrt((angles**2).sum((1, 2, 3), keepdims=True)), 0.02, 1)
 
 
 def _across(attended: Attended, best: Floats) -> Floats:
@@ -209,26 +243,29 @@ def _moving(model: Model, site: Site, target: Resolved) -> Callable[..., Any]:
     return step
 
 
-def _drawn_back(attended: Attended, found: Floats, bound: float) -> tuple[Floats, int]:
-    """The furthest point between the model's own weights and others where the output is within the bound, and the runs.
-
-    Halving, which need not find the furthest; but what it gives has been run.
+def _to_bound(attended: Attended, found: Floats, bound: float) -> tuple[Floats, int]:
+    """The furthest point found on the line from the model's own weights through others, and beyond, where all weights are at
+    least 0 and the output is within the bound; and the runs. Halving, which need not find the furthest; but what it gives has
+    been run.
     """
-    near = np.zeros(len(attended))
-    far = np.ones(len(attended))
+    way = found.astype(np.float64) - attended.weights
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = np.where(way < -TINY, attended.weights / -way, np.inf).min((1, 2, 3))
+    last = np.where(np.isfinite(ends), ends, 1.0)  # nothing gets smaller only where nothing changes
 
     def at(share: Floats) -> Floats:
-        return attended.weights + share[:, None, None, None].astype(np.float32) * (found - attended.weights)
+        moved = attended.weights + share[:, None, None, None] * way
+        return np.maximum(moved, 0).astype(np.float32)
 
-    share, runs = far.copy(), 0
-    for _ in range(12):
+    first = np.minimum(1.0, last)
+    within = attended.moved(at(first)) <= bound
+    near, far = np.where(within, first, 0.0), np.where(within, last, first)
+    share = far
+    for _ in range(HALVINGS):
         within = attended.moved(at(share)) <= bound
         near, far = np.where(within, share, near), np.where(within, far, share)
-        runs += 1
-        if np.all(near == 1):
-            break
-        share = np.where(near == 1, 1, (near + far) / 2)
-    return at(near), runs
+        share = (near + far) / 2
+    return at(near), HALVINGS + 1
 
 
 def _measured(attended: Attended, best: Floats, reached: Floats, bound: float, spent: int) -> Measurement:
