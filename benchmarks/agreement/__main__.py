@@ -46,6 +46,9 @@ LIBRARIES: dict[str, tuple[str | None, str, tuple[str, ...]]] = {
 """The environment of each (None: the one that runs this), the framework of Keras there, and the words for its worker."""
 
 
+FOUND = {"PYTHONPATH": str(ROOT / "src")}
+"""The kinds of models are part of the package, which is installed in no environment of the peers."""
+
 HURRIED = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
 """JAX compiles everything here to run it once."""
 
@@ -72,7 +75,7 @@ def compute(libraries: Sequence[str], methods: Sequence[str], kinds: Sequence[st
         ]
         with (work / f"{name}.log").open("w") as log:
             words = [*command, "--methods", *methods, "--kinds", *kinds]
-            subprocess.run(words, cwd=ROOT, env=environment(backend) | HURRIED, stderr=log, check=True)
+            subprocess.run(words, cwd=ROOT, env=environment(backend) | HURRIED | FOUND, stderr=log, check=True)
 
 
 def compared(work: Path) -> dict[str, Any]:
