@@ -89,7 +89,9 @@ def test_a_softmax_is_a_chain_of_exponentials_their_sum_and_its_logarithm(make):
     assert e.gap.max() < 1e-6
 
 
-@pytest.mark.parametrize("make", [lambda: layers.Activation("log_softmax"), lambda: ops.log_softmax])
+@pytest.mark.parametrize(
+    "make", [lambda: layers.Activation("log_softmax"), lambda: ops.log_softmax, lambda: layers.Dense(3, "log_softmax")]
+)
 def test_the_logarithm_of_a_softmax_adds_up(make):
     inputs = keras.Input((5,))
     net = filled(keras.Model(inputs, make()(layers.Dense(4)(inputs))))
