@@ -150,8 +150,8 @@ def test_what_cannot_be_shared_out_is_refused():
         UnsupportedLayer, match=re.escape("'calm' (UnitNormalization); what works on this model: Gradient")
     ):
         pl.explain(odd, np.ones((2, 4)), pl.DeepLift())
-    inside = keras.Sequential([keras.Input((4,)), layers.Dense(4, "glu", name="gate"), layers.Dense(2)])
-    with pytest.raises(UnsupportedLayer, match=re.escape("activation of 'gate' (glu)")):
+    inside = keras.Sequential([keras.Input((4,)), layers.Dense(3, "sparsemax", name="gate"), layers.Dense(2)])
+    with pytest.raises(UnsupportedLayer, match=re.escape("activation of 'gate' (sparsemax)")):
         pl.explain(inside, np.ones((2, 4)), pl.DeepLift())
     with pytest.raises(UnsupportedLayer, match=r"operation 'cumsum\w*' \(keras\.ops, Cumsum\)"):
         pl.explain(lambda x: ops.cumsum(x, axis=1)[:, -1], np.ones((2, 4)), pl.DeepLift())
