@@ -81,7 +81,8 @@ class Captum:
 
     def deep_lift(self, count: int) -> Any:
         """DeepLift from zero."""
-        return attr.DeepLift(self.net).attribute(*self._first(count))
+        x, target = self._first(count)
+        return attr.DeepLift(self.net).attribute(x, target=target)
 
     def _first(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """So many examples and their classes, going round where there are fewer."""
