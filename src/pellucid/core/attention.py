@@ -196,6 +196,12 @@ def sites(model: Model, inputs: Sequence[Array]) -> tuple[Site, ...]:
     return model.kept(("attention", shapes), lambda: _found(model, inputs))
 
 
+def rows_each(model: Model, found: Sequence[Site], times: int) -> int:
+    """Rows that an example counts for in a chunk whose step holds the weights of some sites so many times: they are no layer's
+    output, and so not in the count of activations that a chunk is made of."""
+    return 1 + times * sum(int(np.prod(site.shape)) for site in found) // model.anatomy.activations
+
+
 def _found(model: Model, inputs: Sequence[Array]) -> tuple[Site, ...]:
     found: list[Site] = []
 

@@ -8,13 +8,13 @@ import keras
 from keras import layers
 
 from pellucid.core.options import one_of, whole
-from pellucid.layers.self_attention import SelfAttention, SparseAttention, spec
+from pellucid.layers.self_attention import OverPositions, SelfAttention, SparseAttention
 from pellucid.layers.simplex import FAMILY
 from pellucid.shapes import Tensor
 
 
 @keras.saving.register_keras_serializable(package="pellucid")
-class TransformerBlock(layers.Layer):
+class TransformerBlock(OverPositions):
     """A pre-norm block of a transformer: x + Attention(LN(x)), then x + MLP(LN(x)).
 
     MLP(x) = W_2 gelu(W_1 x + b_1) + b_2 at each position. Takes (B, T, F), gives (B, T, F); with
@@ -101,21 +101,6 @@ class TransformerBlock(layers.Layer):
         x = inputs + drop(attended)
         x = x + drop(self.mlp_output(self.mlp_hidden(self.mlp_norm(x))))
         return (x, weights) if return_attention_scores else x
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        """As the input."""
-        return tuple(input_shape)
-
-    def compute_output_spec(
-        self,
-        inputs: Any,
-        mask: Any = None,
-        attention_mask: Any = None,
-        return_attention_scores: bool = False,
-        training: bool | None = None,
-    ) -> Any:
-        """What `call` gives, without running it."""
-        return spec(self, inputs.shape, (self.heads, inputs.shape[1]), return_attention_scores)
 
     def get_config(self) -> dict[str, Any]:
         """The options, as Keras saves them."""

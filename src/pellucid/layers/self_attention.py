@@ -19,8 +19,29 @@ def spec(layer: Any, shape: Any, rows: tuple[int | None, int | None], weights: b
     return (output, keras.KerasTensor((shape[0], *rows, shape[1]), dtype=layer.compute_dtype)) if weights else output
 
 
+class OverPositions(layers.Layer):
+    """A layer with heads that gives (B, T, F) for (B, T, F), and its weights (B, H, T, T) if asked."""
+
+    heads: int
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """As the input."""
+        return tuple(input_shape)
+
+    def compute_output_spec(
+        self,
+        inputs: Any,
+        mask: Any = None,
+        attention_mask: Any = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Any:
+        """What `call` gives, without running it."""
+        return spec(self, inputs.shape, (self.heads, inputs.shape[1]), return_attention_scores)
+
+
 @keras.saving.register_keras_serializable(package="pellucid")
-class SelfAttention(layers.Layer):
+class SelfAttention(OverPositions):
     """Every position takes up from every other what it asks for, by weights that can be read.
 
     For each head h, with queries Q = X W_q, keys K = X W_k and values V = X W_v of width D:
@@ -144,21 +165,6 @@ class SelfAttention(layers.Layer):
         for part in parts:
             seen = part if seen is None else ops.logical_and(seen, part)
         return seen
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        """As the input."""
-        return tuple(input_shape)
-
-    def compute_output_spec(
-        self,
-        inputs: Any,
-        mask: Any = None,
-        attention_mask: Any = None,
-        return_attention_scores: bool = False,
-        training: bool | None = None,
-    ) -> Any:
-        """What `call` gives, without running it."""
-        return spec(self, inputs.shape, (self.heads, inputs.shape[1]), return_attention_scores)
 
     def get_config(self) -> dict[str, Any]:
         """The options, as Keras saves them."""

@@ -16,7 +16,7 @@ from pellucid.core.numbers import figure, ranged
 from pellucid.core.randomness import stream
 from pellucid.core.target import Resolved
 from pellucid.shapes import Floats, Tensor
-from pellucid.verify.attention_site import Attended, AttentionCheck, answer_under, over_examples, rows_each, side, whom
+from pellucid.verify.attention_site import Attended, AttentionCheck, answer_under, over_examples, side, whom
 from pellucid.verify.base import Case
 
 LARGEST = float(np.log(2))
@@ -223,7 +223,7 @@ def _looked(attended: Attended, weights: Floats) -> tuple[Floats, Floats]:
     step = attended.model.compiled(key, lambda: _moving(attended.model, attended.site, q.target))
     units = np.full(len(attended), attended.unit, np.float32)
     arrays = (*q.inputs, q.target.selector, units, attended.answers.astype(np.float32), weights)
-    return attended.model.in_chunks(key, step, arrays, 2 * rows_each(attended))
+    return attended.model.in_chunks(key, step, arrays, 2 * attended.each)
 
 
 def _moving(model: Model, site: Site, target: Resolved) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pellucid.core import options
-from pellucid.core.attention import Seen, Site, sites, watched
+from pellucid.core.attention import Seen, Site, rows_each, sites, watched
 from pellucid.core.measurement import Measurement
 from pellucid.core.model import Model
 from pellucid.core.numbers import counted
@@ -29,6 +29,9 @@ LEAST = 3
 
 RESOLUTION = 1e-6
 """Differences of weights or answers below this are rounding."""
+
+HELD = 4
+"""Times that weights are held in a step: as they are and changed, each with what is made of it."""
 
 LARGEST = 2**24
 """Weights that are held at once; of long inputs fewer examples are looked at."""
@@ -89,12 +92,17 @@ class Attended:
         step = self.model.compiled(key, lambda: _under(self.model, self.site, q.target))
         units = np.full(len(self), self.unit, np.float32)
         arrays = (*q.inputs, q.target.selector, units, weights.astype(np.float32))
-        return self.model.in_chunks(key, step, arrays, rows_each(self))
+        return self.model.in_chunks(key, step, arrays, self.each)
 
     def moved(self, weights: Floats) -> Floats:
         """How far the answers move (B,) under other weights."""
         moved = distance(self.under(weights), self.answers)
         return np.where(moved < RESOLUTION, 0.0, moved)
+
+    @property
+    def each(self) -> int:
+        """Rows that an example counts for in a chunk."""
+        return rows_each(self.model, [self.site], HELD)
 
     @property
     def exchanged(self) -> float:
@@ -136,11 +144,6 @@ class AttentionCheck(Check):
         return case.kept(key, lambda: _read(case.question, _site(case, self.layer), self.examples))
 
 
-def rows_each(attended: Attended) -> int:
-    """Rows that an example counts for in a chunk: weights are no layer's output, but take memory all the same."""
-    return 1 + 4 * int(np.prod(attended.site.shape)) // attended.model.anatomy.activations
-
-
 def distance(p: Floats, q: Floats) -> Floats:
     """Total variation distance (...,) of distributions (..., C): half of the summed absolute differences."""
     return 0.5 * np.abs(p.astype(np.float64) - q).sum(-1)
@@ -171,8 +174,8 @@ def _read(question: Question, site: Site, examples: int) -> Attended:
     question = question.take(index)
     model, key = question.model, ("attention examined", site.number)
     step = model.compiled(key, lambda: _reading(model, site, question.target))
-    each = 1 + 4 * int(np.prod(site.shape)) // model.anatomy.activations
-    weights, visible, slopes, answers = model.in_chunks(key, step, (*question.inputs, question.target.selector), each)
+    each, arrays = rows_each(model, [site], HELD), (*question.inputs, question.target.selector)
+    weights, visible, slopes, answers = model.in_chunks(key, step, arrays, each)
     visible = _zeros_hidden(weights, visible > 0, model)
     most_of_all = slopes.max((1, 2), keepdims=True)
     rows = (slopes > 1e-6 * most_of_all) | (most_of_all == 0)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.core.attention import Seen, watched
+from pellucid.core.attention import Seen, rows_each, watched
 from pellucid.errors import InvalidOption
 from pellucid.explain.attention.ground import Ground, ground_of
 from pellucid.explain.attention.streams import Link, Stream, Wiring, wiring
@@ -47,9 +47,8 @@ class Attended:
 
     @property
     def each(self) -> int:
-        """Rows that an example counts for in a chunk: weights are no layer's output, but take memory all the same."""
-        size = sum(int(np.prod(link.site.shape)) for link in self.wiring.links)
-        return 1 + 3 * size // self.question.model.anatomy.activations
+        """Rows that an example counts for in a chunk."""
+        return rows_each(self.question.model, [link.site for link in self.wiring.links], 3)
 
     def run(self, key: Any, make: Callable[[], Any], more: Sequence[Array] = ()) -> Any:
         """Run a step on inputs, selector and more arrays (B, ...), compiled once."""
@@ -89,6 +88,19 @@ class Attended:
         still = [ops.zeros((ops.shape(selector)[0], *link.site.shape)) for link in by]
         kept, slopes = q.model.backend.gradient(run, still)
         return kept, dict(zip(numbers, slopes, strict=True))
+
+    def of_one(self, link: Link, matrix: Callable[[Seen], Tensor]) -> Callable[..., tuple[Tensor, Tensor]]:
+        """A step that makes a matrix (B, Q, K) of one attention: its mean (B, K) over queries that count, and these (B, Q)."""
+
+        def step(*arrays: Tensor) -> tuple[Tensor, Tensor]:
+            number = link.site.number
+            kept, slopes = self.passed(
+                arrays, lambda seen: matrix(seen) if seen.number == number else None, self.readers([link])
+            )
+            rows = self.rows(link, slopes, kept[number])
+            return of_rows(rows, kept[number]), rows
+
+        return step
 
     def readers(self, links: Sequence[Link]) -> list[Link]:
         """The attentions whose gradients tell which queries of some links count: none for a query that is given, or alone."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from pellucid.errors import NotApplicable
-from pellucid.explain.attention.engine import AlongAttention, Attended
+from pellucid.explain.attention.engine import Attended
 from pellucid.explain.attention.following import State, followed, origins
-from pellucid.explain.attention.heads import check_heads, over_heads
-from pellucid.explain.attention.rollout import answered, check_residual, require_folded
+from pellucid.explain.attention.heads import over_heads
+from pellucid.explain.attention.rollout import Folded, answered
 from pellucid.explain.attention.streams import Link, Stream
 from pellucid.explain.base import Attribution, Question
 from pellucid.shapes import Array, Floats, Tensor
@@ -25,7 +25,7 @@ WHOLE = 2**30
 
 
 @dataclass(frozen=True, eq=False)
-class AttentionFlow(AlongAttention):
+class AttentionFlow(Folded):
     """How much can flow from each input to the score, if attention weights are the widths of pipes?
 
     Positions in each layer are nodes; the capacity from position k to position q of the next is A_l[q, k], with
@@ -60,18 +60,9 @@ class AttentionFlow(AlongAttention):
         maximum flow for each position of each example; up to about 64 positions it is quick.
     """
 
-    residual: float = 0.5
-    heads: str | int = "mean"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_heads(self)
-        check_residual(self)
-
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
-        place = self.attended(question)
-        require_folded(place, self.heads)
+        place = self.folded(question)
         longest = max(max(link.site.queries, link.site.keys) for link in place.wiring.links)
         if longest > LARGEST:
             raise NotApplicable(

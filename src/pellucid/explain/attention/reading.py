@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.core.attention import Seen, Site, sites, watched
+from pellucid.core.attention import Seen, Site, rows_each, sites, watched
 from pellucid.core.dataset import Dataset
 from pellucid.core.inputs import broken_row
 from pellucid.core.model import Model, wrap
@@ -158,10 +158,7 @@ def _read(model: Model, inputs: tuple[Array, ...], found: Sequence[Site]) -> tup
             scores = model.forward(tensors)
         return (scores, *weights)
 
-    # Weights are no layer's output, so they are not in the count of activations that a chunk is made of.
-    size = sum(int(np.prod(site.shape)) for site in found)
-    each = 1 + 2 * size // model.anatomy.activations
-    return model.in_chunks("attention", model.compiled("attention", lambda: step), inputs, each)
+    return model.in_chunks("attention", model.compiled("attention", lambda: step), inputs, rows_each(model, found, 2))
 
 
 def _kind(inputs: Sequence[Array]) -> str:

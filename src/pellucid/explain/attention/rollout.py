@@ -17,7 +17,33 @@ from pellucid.shapes import Floats, Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class AttentionRollout(AlongAttention):
+class Folded(AlongAttention):
+    """A method that follows the weights of all layers, with the heads of each as one."""
+
+    residual: float = 0.5
+    heads: str | int = "mean"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_heads(self)
+        if isinstance(self.residual, bool) or not isinstance(self.residual, int | float) or not 0 <= self.residual <= 1:
+            raise InvalidOption(f"{type(self).__name__}.residual: expected a number from 0 to 1, got {self.residual!r}")
+
+    def folded(self, question: Question) -> Attended:
+        """The model with its attention under the question.
+
+        Raises:
+            InvalidOption: An attention lacks the head that is asked for, or the last ones the query.
+        """
+        place = self.attended(question)
+        for link in place.wiring.links:
+            require_head(self.heads, link)
+        place.checked(place.wiring.read)
+        return place
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionRollout(Folded):
     """Which inputs does the attention of all layers together look at?
 
     `values = p A_n ... A_2 A_1` with `A_l = residual I + (1 - residual) fold over heads of a_l`, rows made to add up to 1, and p
@@ -52,35 +78,12 @@ class AttentionRollout(AlongAttention):
         out alike.
     """
 
-    residual: float = 0.5
-    heads: str | int = "mean"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_heads(self)
-        check_residual(self)
-
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
-        place = self.attended(question)
-        require_folded(place, self.heads)
+        place = self.folded(question)
         key = ("attention rollout", self.residual, self.heads)
         found = place.run(key, lambda: rolling(place, lambda seen: over_heads(seen.weights, self.heads), self.residual))
         return answered(self, place, found)
-
-
-def check_residual(owner: Any) -> None:
-    """Require the option `residual` to be a share."""
-    value = owner.residual
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise InvalidOption(f"{type(owner).__name__}.residual: expected a number from 0 to 1, got {value!r}")
-
-
-def require_folded(place: Attended, heads: str | int) -> None:
-    """Raise where an attention lacks a head, or the last ones a query."""
-    for link in place.wiring.links:
-        require_head(heads, link)
-    place.checked(place.wiring.read)
 
 
 def rolling(place: Attended, keep: Callable[[Seen], Tensor], residual: float) -> Callable[..., Any]:

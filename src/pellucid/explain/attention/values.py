@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from pellucid.core.attention import Seen
 from pellucid.core.options import instance
-from pellucid.explain.attention.engine import AlongAttention, Attended, laid, of_rows, told
+from pellucid.errors import InvalidOption
+from pellucid.explain.attention.engine import AlongAttention, laid, told
 from pellucid.explain.attention.rollout import answered, rolling
-from pellucid.explain.attention.streams import Link
 from pellucid.explain.base import Attribution, Question
 from pellucid.shapes import Tensor
 
@@ -19,7 +17,23 @@ RESIDUAL = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class ValueWeightedAttention(AlongAttention):
+class LayerOrAll(AlongAttention):
+    """A method that is asked about one attention, or rolled out through all of them."""
+
+    layer: str | None = None
+    rollout: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        instance(self, "rollout", bool, "True or False")
+        if self.rollout and self.layer is not None:
+            raise InvalidOption(
+                f"{type(self).__name__}: rollout goes through all layers; leave layer={self.layer!r} away"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class ValueWeightedAttention(LayerOrAll):
     """How much does attention bring from each position, counting what is there and not only the weight?
 
     `values[b, k] = mean over queries q of || sum over heads h of a[b, h, q, k] f_h(x_k) ||`, with the transformed value
@@ -56,13 +70,6 @@ class ValueWeightedAttention(AlongAttention):
         what is used. Residual and normalization after the layer are left out. The values are the same for every class.
     """
 
-    layer: str | None = None
-    rollout: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_rollout(self)
-
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
         place = self.attended(question)
@@ -72,31 +79,8 @@ class ValueWeightedAttention(AlongAttention):
             return answered(self, place, place.run(key, lambda: rolling(place, _shares, RESIDUAL)))
         link = place.wiring.named(self.layer)
         place.checked([link])
-        values, rows = place.run(("attention norms", link.site.number), lambda: _step(place, link))
+        values, rows = place.run(("attention norms", link.site.number), lambda: place.of_one(link, norms))
         return laid(self, place, {link.looks: values}, told(place, [link], [rows]))
-
-
-def check_rollout(owner: Any) -> None:
-    """Require the option `rollout` to be a choice, and not to come with a layer."""
-    from pellucid.errors import InvalidOption
-
-    instance(owner, "rollout", bool, "True or False")
-    if owner.rollout and owner.layer is not None:
-        raise InvalidOption(
-            f"{type(owner).__name__}: rollout goes through all layers; leave layer={owner.layer!r} away"
-        )
-
-
-def _step(place: Attended, link: Link) -> Callable[..., Any]:
-    def step(*arrays: Tensor) -> tuple[Tensor, Tensor]:
-        def keep(seen: Seen) -> Tensor | None:
-            return norms(seen) if seen.number == link.site.number else None
-
-        kept, slopes = place.passed(arrays, keep, place.readers([link]))
-        rows = place.rows(link, slopes, kept[link.site.number])
-        return of_rows(rows, kept[link.site.number]), rows
-
-    return step
 
 
 def norms(seen: Seen) -> Tensor:

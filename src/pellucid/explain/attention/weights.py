@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from pellucid.core.attention import Seen
-from pellucid.explain.attention.engine import AlongAttention, Attended, laid, of_rows, told
+from pellucid.explain.attention.engine import AlongAttention, laid, told
 from pellucid.explain.attention.heads import check_heads, over_heads, require_head
-from pellucid.explain.attention.streams import Link
 from pellucid.explain.base import Attribution, Question
-from pellucid.shapes import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,18 +63,5 @@ class AttentionWeights(AlongAttention):
         require_head(self.heads, link)
         place.checked([link])
         key = ("attention weights", link.site.number, self.heads)
-        values, rows = place.run(key, lambda: _step(place, link, self.heads))
+        values, rows = place.run(key, lambda: place.of_one(link, lambda seen: over_heads(seen.weights, self.heads)))
         return laid(self, place, {link.looks: values}, told(place, [link], [rows]))
-
-
-def _step(place: Attended, link: Link, heads: str | int) -> Callable[..., Any]:
-    def step(*arrays: Tensor) -> tuple[Tensor, Tensor]:
-        def keep(seen: Seen) -> Tensor | None:
-            return over_heads(seen.weights, heads) if seen.number == link.site.number else None
-
-        kept, slopes = place.passed(arrays, keep, place.readers([link]))
-        weights = kept[link.site.number]
-        rows = place.rows(link, slopes, weights)
-        return of_rows(rows, weights), rows
-
-    return step

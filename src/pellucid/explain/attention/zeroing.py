@@ -12,11 +12,11 @@ from pellucid.core import layers
 from pellucid.core.attention import Seen, watched
 from pellucid.errors import NotApplicable
 from pellucid.explain.attention.blocks import Block, block_of
-from pellucid.explain.attention.engine import AlongAttention, Attended, laid, of_rows, told
+from pellucid.explain.attention.engine import Attended, laid, of_rows, told
 from pellucid.explain.attention.following import rolled
 from pellucid.explain.attention.rollout import answered, read
 from pellucid.explain.attention.streams import Link
-from pellucid.explain.attention.values import check_rollout
+from pellucid.explain.attention.values import LayerOrAll
 from pellucid.explain.base import Attribution, Question
 from pellucid.explain.gradients.engine import at_each_point
 from pellucid.shapes import Floats, Tensor
@@ -26,7 +26,7 @@ TOGETHER = 32
 
 
 @dataclass(frozen=True, eq=False)
-class ValueZeroing(AlongAttention):
+class ValueZeroing(LayerOrAll):
     """How much would the output of a layer turn if it took nothing from a position?
 
     `values[b, k] = mean over queries q of C[q, k]`, with `C[q, k] = 1 - cos(h_q, h_q without k)`, rows made to add up to 1: h_q
@@ -62,13 +62,6 @@ class ValueZeroing(AlongAttention):
         the model for each position and layer. Where nothing but the attention's own output can be told (the record says so), the
         residual is left out.
     """
-
-    layer: str | None = None
-    rollout: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_rollout(self)
 
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
