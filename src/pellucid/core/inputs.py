@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,19 @@ def numbers(name: str, given: Any) -> Array:
     if array.dtype == np.float64 and array.size and np.abs(array).max() > np.finfo(np.float32).max:
         raise InvalidInput(f"{name}: a value of {array.flat[np.abs(array).argmax()]:.3g} is beyond float32; scale it")
     return array
+
+
+def fingerprint(arrays: Sequence[Array]) -> str:
+    """Sixteen hexadecimal digits that change with any number of some inputs."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(plain_bytes(array))
+    return digest.hexdigest()[:16]
+
+
+def plain_bytes(array: Array) -> memoryview:
+    """An array's bytes in order, copied only where they do not lie so."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def broken_row(rows: Array) -> int | None:

@@ -15,7 +15,7 @@ from pellucid._backend.contract import Backend
 from pellucid.core import chunks, layers
 from pellucid.core.anatomy import Anatomy, by_values, examine, run_recorded, takes_tensors, variables_read
 from pellucid.core.dataset import Dataset
-from pellucid.core.inputs import check_shapes, check_tokens, input_names, numbers, packed
+from pellucid.core.inputs import check_shapes, check_tokens, input_names, numbers, packed, plain_bytes
 from pellucid.core.tensors import flattened, to_array
 from pellucid.errors import InvalidInput, InvalidOption, NotDifferentiable
 from pellucid.shapes import Array, Floats, Inputs, Tensor
@@ -87,7 +87,8 @@ class Model:
         digest = hashlib.sha256(f"{type(self.native).__name__}:{named}".encode())
         for variable in self.native.weights if self.is_keras else self.variables:  # without the state of dropout
             array = np.ascontiguousarray(to_array(variable))
-            digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(plain_bytes(array))
         return digest.hexdigest()[:16]
 
     # -- what the model says -----------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ import numpy as np
 from pellucid.core import flow, hidden
 from pellucid.core.dataset import Dataset
 from pellucid.core.hidden import at_layer, joined, of_unit, target_of_unit
-from pellucid.core.inputs import broken_row
+from pellucid.core.inputs import broken_row, fingerprint
 from pellucid.core.model import Model, wrap
 from pellucid.core.randomness import check_seed
 from pellucid.core.record import Provenance, Record, Stopwatch, Value, versions
@@ -252,7 +251,6 @@ def _recorded(q: Question, method: Method, found: Attribution, data: Dataset | N
     in_place = (
         (lambda maps: None if maps is None else joined(maps, found.layer or "layer")) if found.hidden else as_given
     )
-    digest = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in q.inputs)).hexdigest()[:16]
     notes = tuple(
         note
         for note in (
@@ -266,7 +264,7 @@ def _recorded(q: Question, method: Method, found: Attribution, data: Dataset | N
     )
     provenance = Provenance(
         method=method, seed=q.seed, evaluations=int(found.evaluations.sum()), seconds=clock.seconds,
-        model=q.model.fingerprint(), inputs=digest, versions=versions(), notes=notes,
+        model=q.model.fingerprint(), inputs=fingerprint(q.inputs), versions=versions(), notes=notes,
     )  # fmt: skip
     gap = None
     if found.complete and found.baseline_output is not None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from pellucid.core.attention import Seen, Site, rows_each, sites, watched
 from pellucid.core.dataset import Dataset
-from pellucid.core.inputs import broken_row
+from pellucid.core.inputs import broken_row, fingerprint
 from pellucid.core.model import Model, wrap
 from pellucid.core.record import Provenance, Record, Stopwatch, versions
 from pellucid.core.registry import unknown
@@ -129,9 +126,9 @@ def attention(model: Any, x: Inputs | Dataset) -> AttentionReading:
         raise InvalidInput(
             f"x: {model.name} gives NaN or infinity for example {row}; what it attends to there says nothing"
         )
-    digest = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in inputs)).hexdigest()[:16]
     provenance = Provenance(
-        method="attention", evaluations=len(scores), seconds=clock.seconds, model=model.fingerprint(), inputs=digest,
+        method="attention", evaluations=len(scores), seconds=clock.seconds, model=model.fingerprint(),
+        inputs=fingerprint(inputs),
         versions=versions(), notes=tuple(note for note in (model.anatomy.note,) if note),
     )  # fmt: skip
     names = [site.name for site in found]
