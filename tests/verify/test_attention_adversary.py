@@ -7,8 +7,8 @@ from keras import layers
 from scipy.spatial.distance import jensenshannon
 
 import pellucid as pl
-from pellucid.verify.attention_adversary import divergence
-from pellucid.verify.attention_site import distance
+from pellucid.verify.attention.adversary import divergence
+from pellucid.verify.attention.site import distance
 
 BOUND = 0.01
 

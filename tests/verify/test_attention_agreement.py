@@ -8,8 +8,8 @@ from scipy.stats import kendalltau
 
 import pellucid as pl
 from pellucid.errors import InvalidOption, UnknownName
-from pellucid.verify.attention_agreement import rank_agreement
-from pellucid.verify.attention_site import over_examples
+from pellucid.verify.attention.agreement import rank_agreement
+from pellucid.verify.attention.site import over_examples
 
 
 def softmax(z):

@@ -9,7 +9,7 @@ import pellucid as pl
 from pellucid.core.model import wrap
 from pellucid.errors import InvalidOption
 from pellucid.training import fit, fresh
-from pellucid.verify.attention_uniform import evenly
+from pellucid.verify.attention.uniform import evenly
 
 SETTINGS = {"epochs": 6, "batch_size": 32}
 

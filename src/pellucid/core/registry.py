@@ -87,12 +87,12 @@ ENTRIES = (
     Entry("Deletion", "verify", f"{_V}.faithfulness", ("petsiuk2018", "samek2017")),
     Entry("Insertion", "verify", f"{_V}.faithfulness", ("petsiuk2018", "samek2017")),
     Entry("ParameterRandomization", "verify", f"{_V}.randomization", ("adebayo2018", "hedstrom2024")),
-    Entry("AttentionAgreement", "verify", f"{_V}.attention_agreement", ("jain2019", "kendall1945")),
-    Entry("AttentionPermutation", "verify", f"{_V}.attention_permutation", ("jain2019",)),
-    Entry("AdversarialAttention", "verify", f"{_V}.attention_adversary", ("jain2019", "wiegreffe2019", "lin1991")),
-    Entry("UniformAttention", "verify", f"{_V}.attention_uniform", ("wiegreffe2019",)),
+    Entry("AttentionAgreement", "verify", f"{_V}.attention.agreement", ("jain2019", "kendall1945")),
+    Entry("AttentionPermutation", "verify", f"{_V}.attention.permutation", ("jain2019",)),
+    Entry("AdversarialAttention", "verify", f"{_V}.attention.adversary", ("jain2019", "wiegreffe2019", "lin1991")),
+    Entry("UniformAttention", "verify", f"{_V}.attention.uniform", ("wiegreffe2019",)),
     Entry(
-        "AttentionFaithfulness", "verify", f"{_V}.attention_faithfulness", ("jain2019", "wiegreffe2019", "jacovi2020")
+        "AttentionFaithfulness", "verify", f"{_V}.attention.faithfulness", ("jain2019", "wiegreffe2019", "jacovi2020")
     ),
     Entry("Performance", "measure", f"{_M}.performance", ("wilson1927", "efron1987", "delong1988", "zou2008")),
     Entry("Gap", "measure", f"{_M}.gap", ("newcombe1998", "zou2008", "schuirmann1987")),

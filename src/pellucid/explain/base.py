@@ -176,6 +176,9 @@ class Method(Value, ABC):
     takes_shift: ClassVar[bool] = False
     """Whether `Question.shift` is honoured, so that noise can be added to embeddings."""
 
+    reads_attention: ClassVar[bool] = False
+    """Whether the values are made of the model's attention, so that they are no truer than that is."""
+
     @property
     def contributes(self) -> bool:
         """Whether values are signed contributions to the score (True), or slopes (False)."""

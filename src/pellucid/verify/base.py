@@ -144,8 +144,8 @@ def verify(
             raise InvalidOption(f"verify: checks: expected checks such as pl.Deletion(), got {check!r}")
     case = _case(wrap(model), explanation, check_seed(seed), progress)
     results = tuple(_checked(case, check) for check in chosen)
-    attention = ".explain.attention." in type(explanation.method).__module__
-    verdict, reason = judge(results, float(np.mean(explanation.converged)), reads_attention=attention)
+    sure, reads = float(np.mean(explanation.converged)), getattr(explanation.method, "reads_attention", False)
+    verdict, reason = judge(results, sure, reads_attention=reads)
     return Verification(results, verdict, reason, explanation.provenance.inputs)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -140,6 +140,7 @@ class Attended:
 class AlongAttention(Method):
     """A method that gives each position that is looked at a number, and lays it on the input."""
 
+    reads_attention: ClassVar[bool] = True
     query: int | None = field(default=None, kw_only=True)
     resize: bool = field(default=True, kw_only=True)
 

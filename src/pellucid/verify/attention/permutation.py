@@ -14,7 +14,7 @@ from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import figure, ranged
 from pellucid.core.randomness import stream
 from pellucid.shapes import Array, Floats
-from pellucid.verify.attention_site import Attended, AttentionCheck, over_examples, side, whom
+from pellucid.verify.attention.site import Attended, AttentionCheck, over_examples, side, whom
 from pellucid.verify.base import Case
 
 SHARE = 0.1

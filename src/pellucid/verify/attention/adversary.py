@@ -16,7 +16,7 @@ from pellucid.core.numbers import figure, ranged
 from pellucid.core.randomness import stream
 from pellucid.core.target import Resolved
 from pellucid.shapes import Floats, Tensor
-from pellucid.verify.attention_site import Attended, AttentionCheck, answer_under, over_examples, side, whom
+from pellucid.verify.attention.site import Attended, AttentionCheck, answer_under, over_examples, side, whom
 from pellucid.verify.base import Case
 
 LARGEST = float(np.log(2))

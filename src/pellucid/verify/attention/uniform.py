@@ -20,8 +20,8 @@ from pellucid.core.resampling import student
 from pellucid.errors import InvalidInput, NotApplicable, UnknownName
 from pellucid.shapes import Floats, Tensor
 from pellucid.training import fit, fresh, labels
-from pellucid.verify.attention_masks import unmasked
-from pellucid.verify.attention_site import side
+from pellucid.verify.attention.masks import unmasked
+from pellucid.verify.attention.site import side
 from pellucid.verify.base import Case, Check
 
 

@@ -17,7 +17,7 @@ from pellucid.core.target import Resolved
 from pellucid.errors import NotApplicable
 from pellucid.explain.base import Question
 from pellucid.shapes import Array, Floats, Tensor
-from pellucid.verify.attention_site import RESOLUTION, Attended, AttentionCheck, answer, over_examples, side, whom
+from pellucid.verify.attention.site import RESOLUTION, Attended, AttentionCheck, answer, over_examples, side, whom
 from pellucid.verify.base import Case
 
 AGREES = 1 / 3

@@ -21,7 +21,7 @@ from pellucid.core.target import Resolved
 from pellucid.errors import InvalidInput, NotApplicable, UnknownName
 from pellucid.explain.base import Question
 from pellucid.shapes import Array, Floats, Tensor
-from pellucid.verify.attention_masks import unmasked
+from pellucid.verify.attention.masks import unmasked
 from pellucid.verify.base import Case, Check
 
 LEAST = 3

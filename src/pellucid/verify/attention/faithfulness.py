@@ -10,11 +10,11 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.measurement import Measurement
 from pellucid.errors import NotApplicable
-from pellucid.verify.attention_adversary import AdversarialAttention
-from pellucid.verify.attention_agreement import AttentionAgreement
-from pellucid.verify.attention_permutation import AttentionPermutation
-from pellucid.verify.attention_site import AttentionCheck, over_examples
-from pellucid.verify.attention_uniform import UniformAttention
+from pellucid.verify.attention.adversary import AdversarialAttention
+from pellucid.verify.attention.agreement import AttentionAgreement
+from pellucid.verify.attention.permutation import AttentionPermutation
+from pellucid.verify.attention.site import AttentionCheck, over_examples
+from pellucid.verify.attention.uniform import UniformAttention
 from pellucid.verify.base import Case
 from pellucid.verify.trust import FAITHFUL, UNDECIDED, UNFAITHFUL
 

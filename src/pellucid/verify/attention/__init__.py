@@ -1,0 +1,1 @@
+"""Is what a model attends to a faithful account of what it answers by?"""
