@@ -28,7 +28,7 @@ from benchmarks.agreement.backward import (
 )
 from benchmarks.agreement.rows import NOISE
 from benchmarks.agreement.samples import BACKGROUND, Sample
-from benchmarks.agreement.twins import Both, ChannelsFirst, Tensors, Twin
+from benchmarks.agreement.twins import Both, Tensors, Twin
 
 POINTS = 2**14
 """Points of an integral, or draws of an expectation."""
@@ -305,16 +305,6 @@ def deep_lift(twin: Twin, start: Tensors) -> list[Tensor]:
     return [m * (x - b) for m, x, b in zip(found, twin.x, starts, strict=True)]
 
 
-def moved(way: Relevance) -> Callable[[Twin], np.ndarray]:
-    """Without a first rule, where the input is transposed before a layer reads it."""
-
-    def run(twin: Twin) -> np.ndarray:
-        needs(ChannelsFirst, twin)
-        return relevance(replace(way, first=None))(twin)
-
-    return run
-
-
 E, Z_PLUS, A2B1 = backward.epsilon, alpha_beta(1, 0), alpha_beta(2, 1)
 
 WAYS = {
@@ -344,7 +334,6 @@ METHODS: dict[str, Callable[[Twin], np.ndarray]] = {
     **{f"{name}:merged": merged(way) for name, way in WAYS.items()},
     **{f"{name}:one_input": one_input(way) for name, way in WAYS.items()},
     **{f"{name}:slopes": sloped(way) for name, way in WAYS.items()},
-    **{f"{name}:moved": moved(way) for name, way in WAYS.items()},
     **{f"{name}:later": later(way) for name, way in WAYS.items()},
     "epsilon_gamma_box:convolutions": relevance(BoxedConvolutions(E, backward.gamma, backward.z_box)),
     "w_square_first:biases": relevance(Relevance(first=backward.w_square_with_biases)),

@@ -120,6 +120,5 @@ VARIANTS = (
         "negative", "zennit", "lets inputs below zero win through weights below zero", sound=True,
         methods=("excitation_backprop",),
     ),
-    Variant("moved", "pellucid-module", "leaves the first rule out where the module transposes its input", sound=False),
     Variant("later", "pellucid", "has one rule a layer: one that is called again later is no first layer", sound=True),
 )  # fmt: skip

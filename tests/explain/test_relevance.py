@@ -205,11 +205,13 @@ def test_relevance_finds_its_way_through_padding_and_rescaling():
     whole = filled(keras.Sequential([
         keras.Input((6, 6, 2)), layers.Rescaling(1 / 255), layers.ZeroPadding2D(1), conv, layers.ReLU(), layers.Flatten(), dense
     ]))  # fmt: skip
-    inner = keras.Sequential([keras.Input((8, 8, 2)), conv, layers.ReLU(), layers.Flatten(), dense])
-    padded = np.pad(image / 255, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    method = pl.LayerRelevance(pl.EpsilonPlusFlat())
-    e, i = pl.explain(whole, image, method, target=0), pl.explain(inner, padded, method, target=0)
-    np.testing.assert_allclose(e.values, i.values[:, 1:-1, 1:-1], atol=1e-5)
+    same = layers.Conv2D(4, 3, padding="same")
+    inner = keras.Sequential([keras.Input((6, 6, 2)), same, layers.ReLU(), layers.Flatten(), dense])
+    same.set_weights(conv.get_weights())
+    for first in (pl.Flat(), pl.WSquare(), pl.ZBox(low=-1.0)):
+        method = pl.LayerRelevance(pl.Composite(convolution=pl.ZPlus(), first=first))
+        e, i = pl.explain(whole, image, method, target=0), pl.explain(inner, image / 255, method, target=0)
+        np.testing.assert_allclose(e.values, i.values, atol=1e-5)
 
 
 def normalized_answer(x, w, gamma, beta, eps, k):

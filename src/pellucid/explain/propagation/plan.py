@@ -11,12 +11,12 @@ import numpy as np
 from pellucid.core import layers
 from pellucid.core.anatomy import run_recorded
 from pellucid.core.model import Model, as_operations
-from pellucid.core.tensors import flattened
 from pellucid.errors import UnsupportedLayer
 from pellucid.explain.base import Question
 from pellucid.explain.propagation.composites import Composite
 from pellucid.explain.propagation.differences import DIFFERENCES, OPERATION_DIFFERENCES
 from pellucid.explain.propagation.kinds import kinds
+from pellucid.explain.propagation.reading import Reading, read_inputs
 from pellucid.explain.propagation.recurrent import STEPS, cells
 from pellucid.explain.propagation.rules import Epsilon, Flat, Rule
 from pellucid.explain.propagation.treatments import (
@@ -31,16 +31,6 @@ from pellucid.explain.propagation.treatments import (
 from pellucid.explain.propagation.watching import by_kind, by_operations, operation_differences
 from pellucid.explain.propagation.written import refusal
 from pellucid.shapes import Array
-
-"""Where the classes come from that the tables name."""
-
-MOVING = (
-    "InputLayer", "Flatten", "Reshape", "Permute", "Concatenate", "Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D",
-    "ZeroPadding2D", "ZeroPadding3D", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise",
-    "GaussianDropout", "Identity", "Masking", "Rescaling", "Normalization", "Unflatten", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
-)  # fmt: skip
-"""Kinds of layers after which a value is still one input's own, moved or rescaled."""
-
 
 COMPARISONS = (
     "Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual", "LogicalAnd", "LogicalOr", "LogicalNot",
@@ -61,12 +51,12 @@ class Plan:
 
     Attributes:
         steps: Layers that are treated, how, and by which rule.
-        direct: Shapes of one example's inputs of layers with a direct rule, call by call.
+        direct: What layers with a direct rule read of the inputs, and their rule, call by call.
         notes: What the record should say.
     """
 
     steps: tuple[tuple[Any, Treatment, Rule], ...]
-    direct: tuple[tuple[int, ...], ...]
+    direct: tuple[tuple[Reading, Rule], ...]
     notes: tuple[str, ...] = ()
 
 
@@ -133,8 +123,8 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
         layers.find(model.native, name)
     _refuse_more(model)
     _refuse_mixing(model, "softmax", "log_softmax")
-    _, calls = run_recorded(model, list(example))
-    first = _first_readers(calls, example)
+    calls, readings = read_inputs(model, example)
+    first = _first(calls, readings)
     steps = []
     for name, layer in _rules_by_name(model):
         treatment = _treatment(layer)
@@ -148,9 +138,10 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
         (node, treatment, Epsilon()) for node, treatment in _operations(model, OPERATIONS) if treatment is not None
     ]
     _refuse_unknown(model, calls, [*_RELEVANCE, *UNTREATED])
-    direct_layers = {id(layer) for layer, treatment, rule in steps if treatment is by_rule and rule.direct}
-    shapes = [tuple(np.shape(c.inputs[0])[1:]) for c in calls if id(c.layer) in direct_layers]
-    return Plan(tuple(steps), tuple(shapes), _notes(composite, steps, found=bool(first)))
+    rules = {id(layer): rule for layer, treatment, rule in steps if treatment is by_rule and rule.direct}
+    reads = [(r, id(c.layer)) for c, r in zip(calls, readings, strict=True) if r is not None and id(c.layer) in rules]
+    direct = tuple((reading, rules[layer].moved(reading.moved)) for reading, layer in reads)
+    return Plan(tuple(steps), direct, _notes(composite, steps, found=bool(first)))
 
 
 def _notes(composite: Composite, steps: Sequence[tuple[Any, Treatment, Rule]], *, found: bool) -> tuple[str, ...]:
@@ -270,27 +261,7 @@ def _refuse_unknown(model: Model, calls: Sequence[layers.Called], known: Sequenc
         raise UnsupportedLayer(refusal(f"layer {name!r} ({type(layer).__name__})"))
 
 
-def _first_readers(calls: Sequence[layers.Called], example: Sequence[Array]) -> set[int]:
-    """Linear layers (by identity) that at every call read inputs, embeddings, or what only moves and rescales these."""
-    from keras import ops
-
-    own: set[int] = set()
-    first: dict[int, bool] = {}
-
-    def is_own(tensor: Any) -> bool:
-        if id(tensor) in own:
-            return True
-        inputs = [a for a in example if a.shape == tuple(tensor.shape)]
-        read = lambda a: ops.convert_to_numpy(ops.cast(ops.cast(a, tensor.dtype), "float32"))  # noqa: E731
-        return any(np.array_equal(read(a), read(tensor)) for a in inputs)
-
-    for call in calls:
-        is_linear = _treatment(call.layer) is by_rule
-        if not is_linear and not any(kind in (*MOVING, "Embedding") for kind in kinds(call.layer)):
-            continue
-        clean = all(is_own(given) for given in flattened(list(call.inputs)) if given is not None)
-        if is_linear:
-            first[id(call.layer)] = clean and first.get(id(call.layer), True)
-        elif clean:
-            own.update(id(out) for out in flattened(call.output))
-    return {layer for layer, clean in first.items() if clean}
+def _first(calls: Sequence[layers.Called], readings: Sequence[Reading | None]) -> set[int]:
+    """Linear layers (by identity) that read the inputs themselves at every call."""
+    linear = [(id(c.layer), r) for c, r in zip(calls, readings, strict=True) if _treatment(c.layer) is by_rule]
+    return {layer for layer, _ in linear} - {layer for layer, reading in linear if reading is None}

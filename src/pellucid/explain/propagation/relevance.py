@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +17,9 @@ from pellucid.explain.base import Attribution, Method, Question
 from pellucid.explain.gradients.engine import by_input
 from pellucid.explain.propagation.composites import Composite, EpsilonPlusFlat
 from pellucid.explain.propagation.plan import Plan, layered, make_plan
+from pellucid.explain.propagation.reading import sent_back
 from pellucid.explain.propagation.rules import Rule
-from pellucid.explain.propagation.treatments import Pass, Treatment, entry_by_entry
+from pellucid.explain.propagation.treatments import Pass, Treatment
 from pellucid.shapes import Tensor
 
 
@@ -62,9 +63,10 @@ class LayerRelevance(Method):
         The answer depends on the rules, for which there is experience but no proof. Rules that count only positive weights
         barely depend on the layers above them (Sixt, Granz and Landgraf 2020, arXiv:1912.09818): check with
         `ParameterRandomization`. Relevance that biases account for is lost. Functions written in the `forward` of a
-        torch module are treated like layers; what a Keras layer of your own computes in its `call` is refused. A
-        layer behind a shift or a permutation that is written so is not known to be the first. Covered by patents in
-        some jurisdictions.
+        torch module are treated like layers; what a Keras layer of your own computes in its `call` is refused. The rule of
+        first layers is for those that read inputs as they are, or moved, copied, padded, or prepared by a `Rescaling` or
+        `Normalization` layer; behind arithmetic that is written out none is known to be the first. Covered by patents
+        in some jurisdictions.
     """
 
     rules: Any = field(default_factory=EpsilonPlusFlat)
@@ -105,10 +107,10 @@ def relevance_step(model: Model, target: Resolved, plan: Plan) -> Callable[..., 
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
         inputs, selector = arrays[:size], arrays[size]
         at = model.embed(inputs)
-        shifts = [ops.zeros((ops.shape(selector)[0], *shape)) for shape in plan.direct]
+        shifts = [ops.zeros((ops.shape(selector)[0], *reading.shape)) for reading, _ in plan.direct]
 
         def total(*tensors: Tensor) -> tuple[Tensor, Any]:
-            now = Pass(shifts=list(tensors[len(at) :]))
+            now = Pass(plan.direct, tensors[len(at) :])
             with treated(plan, now):
                 scores = model.forward_from(tensors[: len(at)], inputs)
             return ops.sum(target.score(scores, selector)), scores
@@ -116,41 +118,17 @@ def relevance_step(model: Model, target: Resolved, plan: Plan) -> Callable[..., 
         grads = model.backend.gradient(total, [*at, *shifts])[1]
         maps = [a * g for a, g in zip(at, grads, strict=False)]
         if plan.direct:
-            direct = _brought_back(model, plan, at, inputs, grads[len(at) :])
+            direct = sent_back([reading for reading, _ in plan.direct], grads[len(at) :])
             maps = [m + d for m, d in zip(maps, direct, strict=True)]
         return by_input(model, maps, "product")
 
     return step
 
 
-def _brought_back(
-    model: Model, plan: Plan, at: Sequence[Tensor], inputs: Sequence[Tensor], relevance: Sequence[Tensor]
-) -> list[Tensor]:
-    """Relevance at the inputs of layers with a direct rule, through what only moves values about, at the entries."""
-    from keras import ops
-
-    def total(*tensors: Tensor) -> tuple[Tensor, Any]:
-        now = Pass(shifts=[ops.zeros_like(r) for r in relevance])
-        with treated(plan, now, straight=True):
-            scores = model.forward_from(tensors, inputs)
-        held = [ops.sum(ops.cast(x, r.dtype) * ops.stop_gradient(r)) for x, r in zip(now.read, relevance, strict=True)]
-        return sum(held), scores
-
-    return model.backend.gradient(total, at)[1]
-
-
-def treated(plan: Plan, now: Pass, *, straight: bool = False) -> AbstractContextManager[None]:
-    """Treat every layer of a plan until the block ends; `straight`: activations pass gradients on as they are."""
+def treated(plan: Plan, now: Pass) -> AbstractContextManager[None]:
+    """Treat every layer of a plan until the block ends."""
 
     def change(layer: Any, treatment: Treatment, rule: Rule) -> Callable[[layers.Call], layers.Call]:
-        if straight and treatment is entry_by_entry:
-            return _passing
         return lambda original: treatment(layer, original, rule, now)
 
     return layers.all_replaced((layer, change(layer, treatment, rule)) for layer, treatment, rule in plan.steps)
-
-
-def _passing(original: layers.Call) -> layers.Call:
-    from keras import ops
-
-    return lambda x, *rest, **options: x + ops.stop_gradient(original(x, *rest, **options) - x)

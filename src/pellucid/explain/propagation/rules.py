@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +21,7 @@ from pellucid.core import options
 from pellucid.core.record import Value
 from pellucid.errors import InvalidOption
 from pellucid.explain.propagation.linear import Change, same
-from pellucid.shapes import Tensor
+from pellucid.shapes import Array, Tensor
 
 Share = tuple[float, Tensor]
 """How much of the relevance is shared out, and the numerators' sum N as a function of the inputs."""
@@ -52,6 +52,10 @@ class Rule(Value, ABC):
             run: The layer's linear part.
             ones: Ones of the shape of x; the gradient by them is the relevance where the rule is direct.
         """
+
+    def moved(self, move: Callable[[Array], Array | None]) -> Rule:
+        """The rule where inputs are moved before they are read; `move` gives None for what has not the inputs' shape."""
+        return self
 
     def stabilized(self, total: Tensor) -> Tensor:
         """A sum moved away from zero, to the side it is on."""
@@ -198,7 +202,7 @@ class ZBox(Rule):
 
     Args:
         low: The least value l an input can have, in the units that the layer reads: a number, or an array that broadcasts over
-            an example.
+            an example of the model's inputs, and goes the way to the layer that they go; else over what the layer reads.
         high: The largest value h.
 
     Raises:
@@ -219,6 +223,12 @@ class ZBox(Rule):
             raise InvalidOption(
                 f"ZBox: expected finite numbers, low at most high; got low={self.low!r} and high={self.high!r}"
             )
+
+    def moved(self, move: Callable[[Array], Array | None]) -> Rule:
+        """See `Rule.moved`."""
+        given = [(bound, np.asarray(bound, np.float32)) for bound in (self.low, self.high)]
+        low, high = (bound if not array.ndim or (m := move(array)) is None else m for bound, array in given)
+        return replace(self, low=low, high=high)
 
     def shares(self, x: Tensor, z: Tensor, run: Run, ones: Tensor) -> Sequence[Share]:
         """See `Rule.shares`."""

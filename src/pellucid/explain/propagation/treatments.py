@@ -17,6 +17,7 @@ from pellucid.core import layers
 from pellucid.explain.propagation.arithmetic import Product, Run
 from pellucid.explain.propagation.attention import attending
 from pellucid.explain.propagation.linear import Change, Part, batch_part, folded, linear_part, parts_of_normalization
+from pellucid.explain.propagation.reading import Reading
 from pellucid.explain.propagation.recurrent import STEPS, in_loop, in_step, stepwise
 from pellucid.explain.propagation.rules import Rule
 from pellucid.explain.propagation.slopes import sloped
@@ -28,15 +29,16 @@ class Pass:
     """One modified pass through a model.
 
     Attributes:
-        shifts: Zeros of the shapes of the inputs of layers with a direct rule, in the order in which they are called; the
-            gradient by them is the relevance there.
-        read: The inputs of those layers, as they were called.
+        direct: What layers with a direct rule read of the inputs, and their rule, in the order in which they are called.
+        shifts: Zeros of the shapes of what they read; the gradient by them is the relevance there.
+        reads: How many of them have been called.
         made: What linear layers have put out, by identity, for a batch normalization to be folded into the layer.
         won: Whether the layer has been called above which nothing is treated.
     """
 
-    shifts: list[Tensor] = field(default_factory=list)
-    read: list[Tensor] = field(default_factory=list)
+    direct: Sequence[tuple[Reading, Rule]] = ()
+    shifts: Sequence[Tensor] = ()
+    reads: int = 0
     made: dict[int, tuple[Tensor, Tensor, Part, Rule, int]] = field(default_factory=dict)
     won: bool = False
 
@@ -54,9 +56,10 @@ def carried(rule: Rule, x: Tensor, part: Part, now: Pass, at: int | None = None)
     still = ops.stop_gradient
     z, ones = still(part(x)), None
     if rule.direct:
-        ones = ops.cast(1.0 + now.shifts[len(now.read) if at is None else at], x.dtype)
-        if at is None:
-            now.read.append(x)
+        place = now.reads if at is None else at
+        now.reads += at is None
+        reading, rule = now.direct[place]
+        ones = ops.cast(reading.without_padding(1.0 + now.shifts[place]), x.dtype)
         x = still(x)
     shares = rule.shares(x, z, part, ones)
     parts = [sloped(z * (i == 0), n, share * _ratio(z, n, rule)) for i, (share, n) in enumerate(shares)]
@@ -88,7 +91,7 @@ def by_rule(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.
         out = carried(rule, x, part, now)
         activation = getattr(layer, "activation", None)
         if activation is None or getattr(activation, "__name__", "") == "linear":
-            now.made[id(out)] = out, x, part, rule, len(now.read) - 1
+            now.made[id(out)] = out, x, part, rule, now.reads - 1
             return out
         return activation(out) if mixes(activation) else followed(out, activation(out))
 
