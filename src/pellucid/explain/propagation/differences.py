@@ -17,6 +17,7 @@ from pellucid.explain.propagation.arithmetic import Product, Run
 from pellucid.explain.propagation.attention import attending
 from pellucid.explain.propagation.kinds import RECTIFIED, is_rectified, is_rectifier
 from pellucid.explain.propagation.linear import folded, linear_part, parts_of_normalization, same
+from pellucid.explain.propagation.multihead import in_heads
 from pellucid.explain.propagation.multipliers import (
     Differences,
     Treatment,
@@ -249,6 +250,8 @@ def log_softening(layer: Any, original: layers.Call, now: Differences) -> layers
 
 def attended(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
     """Attention: its products are shared out between their factors, its softmax is a chain."""
+    if _backend.is_torch_module(layer):
+        return in_heads(layer, Gates(now))
 
     def call(*inputs: Any, **options: Any) -> Any:
         with attending(layer, Gates(now)):

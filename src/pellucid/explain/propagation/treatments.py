@@ -17,6 +17,7 @@ from pellucid.core import layers
 from pellucid.explain.propagation.arithmetic import Product, Run
 from pellucid.explain.propagation.attention import attending
 from pellucid.explain.propagation.linear import Change, Part, batch_part, folded, linear_part, parts_of_normalization
+from pellucid.explain.propagation.multihead import in_heads
 from pellucid.explain.propagation.reading import Reading
 from pellucid.explain.propagation.recurrent import STEPS, in_loop, in_step, stepwise
 from pellucid.explain.propagation.rules import Rule
@@ -209,6 +210,8 @@ def varying(node: Any) -> Sequence[bool]:
 
 def by_attention(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
     """Attention: its products by halves; the gradient of a softmax times its input is its own rule."""
+    if _backend.is_torch_module(layer):
+        return in_heads(layer, Signals(rule, now))
 
     def call(*inputs: Any, **options: Any) -> Any:
         with attending(layer, Signals(rule, now)):
@@ -294,6 +297,7 @@ TREATMENTS: dict[Treatment, tuple[str, ...]] = {
     by_halves: ("Multiply", "Dot"),
     by_attention: (
         "MultiHeadAttention", "GroupedQueryAttention", "Attention", "AdditiveAttention", "SelfAttention", "AttentionPooling",
+        "MultiheadAttention",
     ),
     by_signals: tuple(STEPS),
     by_steps: ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"),
@@ -318,7 +322,7 @@ UNTREATED = (
 MIXING = ("softmax", "log_softmax", "glu", "sparsemax")
 """Activations that are no function of one entry alone."""
 
-REFUSED = ("RNNCellBase", "MultiheadAttention")
+REFUSED = ("RNNCellBase",)
 """Kinds of layers with parts that would be treated, but whose own work with them would not."""
 
 OPERATIONS: dict[Treatment | None, tuple[str, ...]] = {
