@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 import pellucid as pl
-from pellucid.core.target import resolve
+from pellucid.core.target import resolve, resolve_early
 from pellucid.errors import InvalidInput
 
 SCORES = np.array([[1.0, 5.0, 2.0], [4.0, 0.0, 3.0]], np.float32)
@@ -69,3 +69,21 @@ def test_targets_through_explain(generator):
     np.testing.assert_allclose(slopes("label", pl.Dataset(x, y)), weights.T[y], rtol=1e-5)
     np.testing.assert_allclose(slopes(pl.Margin(2, 0))[0], weights[:, 2] - weights[:, 0], rtol=1e-5)
     np.testing.assert_allclose(slopes(lambda s: ops.sum(s, axis=1))[0], weights.sum(1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("target", ["predicted", 0, 1, [1, 0, 1], "label", pl.Margin(1, 0), pl.Margin(0, [1, 1, 1])])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_an_early_target_is_the_exact_one(target, outputs):
+    scores = np.array([[1.5], [-2.0], [0.0]], np.float32)
+    if outputs == 2:
+        scores = np.concatenate([scores, -scores], axis=1)  # of equal scores the first is predicted
+    labels, binary = np.array([1, 0, 1]), outputs == 1
+    exact = resolve(target, scores, labels, binary=binary)
+    early = resolve_early(target, outputs, 3, labels, binary=binary)
+    assert early is not None
+    np.testing.assert_array_equal(early.of(scores), exact.of(scores))
+
+
+@pytest.mark.parametrize("target", [pl.Margin("predicted", 0), pl.Margin(0, "predicted"), lambda s: s[:, 0]])
+def test_what_needs_the_scores_is_not_known_early(target):
+    assert resolve_early(target, 3, 2, None, binary=False) is None

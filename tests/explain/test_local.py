@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 import pellucid as pl
+from pellucid.errors import InvalidInput
 
 
 def test_a_network_by_hand(random_mlp, generator):
@@ -74,3 +75,27 @@ def test_units_matter_for_slopes_but_not_for_slope_times_input(generator):
     np.testing.assert_allclose(large * scale, small, rtol=1e-4)
     same = [pl.explain(f, g, pl.GradientInput()).values for f, g in [(metres, x), (millimetres, x * scale)]]
     np.testing.assert_allclose(*same, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", [pl.Gradient(), pl.GradientInput(), pl.GuidedBackprop(), pl.Gradient(layer="inner")])
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("target", ["predicted", 1, pl.Margin(1, 0)])
+def test_a_slope_and_its_score_come_of_one_pass(method, width, target, generator, monkeypatch):
+    net = keras.Sequential([keras.Input((4,)), layers.Dense(6, "relu", name="inner"), layers.Dense(width)])
+    net.compile(loss="binary_crossentropy" if width == 1 else "mse")
+    model, x = pl.wrap(net, output="logits"), generator.normal(size=(40, 4)).astype(np.float32)
+    scores = model.scores(x)
+    chosen = scores.argmax(1) if width > 1 else (scores[:, 0] > 0).astype(int)
+    given = pl.explain(model, x, method, target=chosen if target == "predicted" else target)
+    pl.explain(model, x, method, target=target)  # where gradients get to is looked at once
+    monkeypatch.setattr(pl.Model, "outputs_of", lambda *_: pytest.fail("the model was run apart for its scores"))
+    e = pl.explain(model, x, method, target=target)
+    np.testing.assert_allclose(e.output, given.output, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(e.classes, given.classes)
+    np.testing.assert_allclose(e.values, given.values, rtol=1e-5, atol=1e-6)
+
+
+def test_a_slope_of_scores_that_are_no_numbers_is_refused(generator):
+    net = keras.Sequential([keras.Input((3,)), layers.Lambda(lambda x: ops.log(x)), layers.Dense(2)])
+    with pytest.raises(InvalidInput, match="NaN or infinity for example 1"):
+        pl.explain(net, np.array([[1.0, 2, 3], [0, -1, 1]]), pl.Gradient(), target=0)

@@ -24,7 +24,8 @@ class Backend(Protocol):
         """Compile `function`, which reads `variables`, into one that takes and gives NumPy arrays.
 
         The result follows later changes of the variables' values and is not retraced for another batch size where
-        the framework allows it. `function` may give a tensor or a tuple of tensors.
+        the framework allows it. `function` may give a tensor or a tuple of tensors. The arrays may be the framework's own
+        memory, and refuse to be written to.
         """
         ...
 

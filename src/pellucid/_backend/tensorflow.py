@@ -41,7 +41,7 @@ def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
             # The concrete function skips the search for a matching graph, which costs more than a small model.
             graph = tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
             graphs[key] = signature, graph
-        return tf.nest.map_structure(lambda t: t.numpy(), graph(*map(tf.convert_to_tensor, arrays)))
+        return tf.nest.map_structure(np.asarray, graph(*map(tf.convert_to_tensor, arrays)))
 
     return run
 

@@ -67,7 +67,8 @@ def run(step: Step, examples: Sequence[Array], each: int, rows: int, *, pad: boo
     count, size = len(examples[0]), max(1, rows // each)
     if not pad:  # no small chunk is left over
         size = -(-count // -(-count // size))
-    parts = []
+    wholes: list[Array] = []
+    result: Any = ()
     for start in range(0, count, size):
         chunk = [a[start : start + size] for a in examples]
         real = len(chunk[0])
@@ -75,11 +76,11 @@ def run(step: Step, examples: Sequence[Array], each: int, rows: int, *, pad: boo
             full = min(size, 1 << (real - 1).bit_length())
             chunk = [np.concatenate([c, np.repeat(c[-1:], full - real, axis=0)]) for c in chunk]
         result = step(*chunk)
-        parts.append(tuple(r[:real] for r in result) if isinstance(result, tuple) else result[:real])
-    if isinstance(parts[0], tuple):
-        return tuple(map(_join, zip(*parts, strict=True)))
-    return _join(parts)
-
-
-def _join(parts: Sequence[Array]) -> Array:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        parts = [part[:real] for part in (result if isinstance(result, tuple) else (result,))]
+        if real == count:
+            wholes = parts
+        else:  # copied once, into place: what a framework gives may be its own memory
+            wholes = wholes or [np.empty((count, *part.shape[1:]), part.dtype) for part in parts]
+            for whole, part in zip(wholes, parts, strict=True):
+                whole[start : start + real] = part
+    return tuple(wholes) if isinstance(result, tuple) else wholes[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -25,15 +25,18 @@ CUTTING = (
 INSTEAD = "use a method that only needs outputs: Occlusion, PermutationShapley"
 
 
-def check(model: Model, target: Resolved, inputs: Sequence[Array], method: str) -> None:
-    """Raise where no gradient gets from the score to where it is asked for; looked at once for a model and target.
+def reached(model: Model, target: Resolved, inputs: Sequence[Array]) -> bool:
+    """Whether a gradient gets from the score to where it is asked for; looked at once for a model and target."""
+    return any(model.kept(("flow", target.function), lambda: _reached(model, target, inputs)))
+
+
+def refuse(model: Model, target: Resolved, inputs: Sequence[Array], method: str) -> NoReturn:
+    """Say why no gradient gets from the score to where it is asked for.
 
     Raises:
         NotDifferentiable: A piece in between has no gradient; it is named.
         InvalidInput: The score does not depend on the input, or on the layer.
     """
-    if any(model.kept(("flow", target.function), lambda: _reached(model, target, inputs))):
-        return
     if isinstance(model, AtLayer):
         raise InvalidInput(
             f"layer: {model.layer_name!r} is not on the way to the score: no gradient of it gets there; name a layer between "

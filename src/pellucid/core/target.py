@@ -140,6 +140,37 @@ def resolve(target: Target, scores: Array, labels: Array | None, *, binary: bool
     return Resolved(_one_hot(classes, outputs), classes)
 
 
+def resolve_early(target: Target, outputs: int, count: int, labels: Array | None, *, binary: bool) -> Resolved | None:
+    """Make a target as exact as it can be made of the shape of the scores (B, K) alone; None: not at all.
+
+    "predicted" becomes a function of the scores, with the same value and gradient as the exact target.
+
+    Raises:
+        InvalidInput: As in `resolve`.
+    """
+    unseen = np.zeros((count, outputs), np.float32)
+    if isinstance(target, str) and target == "predicted":
+        return Resolved(unseen, np.full(count, -1), _larger_of_two if binary else _largest)
+    sides = (target.a, target.b) if isinstance(target, Margin) else (target,)
+    if any(callable(side) or (isinstance(side, str) and side == "predicted") for side in sides):
+        return None
+    return resolve(target, unseen, labels, binary=binary)
+
+
+def _larger_of_two(scores: Tensor) -> Tensor:
+    """The score of the predicted class (B,), of log-odds (B, 1)."""
+    from keras import ops
+
+    return ops.where(scores[:, 0] > 0, scores[:, 0], -scores[:, 0])
+
+
+def _largest(scores: Tensor) -> Tensor:
+    """The score of the predicted class (B,), of scores (B, K); of equal ones the first."""
+    from keras import ops
+
+    return ops.take_along_axis(scores, ops.expand_dims(ops.argmax(scores, axis=1), 1), axis=1)[:, 0]
+
+
 def _one_hot(classes: Array, outputs: int) -> Array:
     return np.eye(outputs, dtype=np.float32)[classes]
 

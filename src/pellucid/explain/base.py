@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
 from pellucid.core import flow, hidden
 from pellucid.core.dataset import Dataset
-from pellucid.core.hidden import at_layer, joined, of_unit, target_of_unit
-from pellucid.core.inputs import broken_row, fingerprint
+from pellucid.core.hidden import joined, of_unit, target_of_unit
+from pellucid.core.inputs import fingerprint
 from pellucid.core.model import Model, wrap
 from pellucid.core.randomness import check_seed
 from pellucid.core.record import Provenance, Record, Stopwatch, Value, versions
-from pellucid.core.target import Resolved, Target, Unit, resolve
+from pellucid.core.target import Resolved, Target, Unit, resolve, resolve_early
 from pellucid.errors import InvalidInput, InvalidOption
+from pellucid.explain.question import Asked, Question, require_finite
 from pellucid.shapes import Array, Floats, Inputs
 
 RESOLUTION = 1e-6
@@ -48,7 +49,7 @@ class Explanation(Record):
         hidden: Whether `values` are about what that layer puts out, and have its shape (a dict of them by "layer:0",
             "layer:1" where it is called several times), instead of the inputs.
         unit: The hidden unit that is asked about, or None.
-        kind, feature_names, class_names, columns: From the dataset, for reading and drawing.
+        kind, feature_names, class_names, columns, vocabulary: From the dataset, for reading and drawing.
         provenance: Method, seed, cost, fingerprints of model and inputs, versions, notes.
     """
 
@@ -72,6 +73,7 @@ class Explanation(Record):
     feature_names: Sequence[str] | None = None
     class_names: Sequence[str] | None = None
     columns: Sequence[str] | None = None
+    vocabulary: Sequence[str] | None = None
     provenance: Provenance = field(default_factory=Provenance)
 
     @property
@@ -105,51 +107,6 @@ def _apply(function: Any, first: Any, second: Any, factor: Array) -> Any:
     if isinstance(first, dict):
         return {name: function(first[name], second[name], factor) for name in first}
     return function(first, second, factor)
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a method is asked: why these scores of these examples.
-
-    `shift` (one array for every entry of the model, or None) is added where gradients are taken, embeddings included.
-    """
-
-    model: Model
-    inputs: tuple[Array, ...]
-    target: Resolved
-    output: Floats
-    seed: int
-    kind: str
-    columns: Sequence[str] | None = None
-    shift: tuple[Array, ...] | None = None
-    progress: bool | None = None
-
-    def __len__(self) -> int:
-        return len(self.output)
-
-    def take(self, index: Array | slice) -> Question:
-        """The same question of some of the examples."""
-        shift = None if self.shift is None else tuple(s[index] for s in self.shift)
-        inputs = tuple(a[index] for a in self.inputs)
-        return replace(self, inputs=inputs, target=self.target.take(index), output=self.output[index], shift=shift)
-
-    def opened(self, layer: str | None) -> Question:
-        """The same question, with gradients taken at what a hidden layer puts out; None: where they are."""
-        return self if layer is None else replace(self, model=at_layer(self.model, layer, self.inputs))
-
-    def require_gradient(self, method: str) -> None:
-        """Raise if no gradient gets from the score to where it is asked for; `method` is named in the message."""
-        self.model.require_gradient(method)
-        flow.check(self.model, self.target, self.inputs, method)
-
-    def score_of(self, inputs: tuple[Array, ...], what: str = "baseline") -> Floats:
-        """The asked-about score (B,) of other inputs of the same shape; identical rows are run once."""
-        if all(a.strides[0] == 0 for a in inputs):
-            scores = np.repeat(self.model.outputs_of(tuple(a[:1] for a in inputs)), len(self), axis=0)
-        else:
-            scores = self.model.outputs_of(inputs)
-        _check_finite(what, self.model, scores)
-        return self.target.of(scores)
 
 
 @dataclass(frozen=True)
@@ -236,15 +193,25 @@ def explain(
     unit = target if isinstance(target, Unit) else None
     if unit is not None:
         model = of_unit(model, unit, inputs)
-    scores = model.outputs_of(inputs)
-    _check_finite("x", model, scores)
-    labels = data.y if data else None
-    resolved = target_of_unit(scores) if unit else resolve(target, scores, labels, binary=model.binary)
+    asked = _asked(model, inputs, target, data.y if data else None)
     question = Question(
-        model, inputs, resolved, resolved.of(scores), check_seed(seed), data.kind or "tabular" if data else _kind(inputs),
+        model, inputs, asked, check_seed(seed), data.kind or "tabular" if data else _kind(inputs),
         data.columns if data else None, progress=progress,
     )  # fmt: skip
     return _recorded(question, method, method.attribute(question), data, clock)
+
+
+def _asked(model: Model, inputs: tuple[Array, ...], target: Target, labels: Array | None) -> Asked:
+    def made(scores: Floats) -> Resolved:
+        require_finite("x", model, scores)
+        return (
+            target_of_unit(scores) if isinstance(target, Unit) else resolve(target, scores, labels, binary=model.binary)
+        )
+
+    early = None
+    if not isinstance(target, Unit):
+        early = resolve_early(target, model.anatomy.width, len(inputs[0]), labels, binary=model.binary)
+    return Asked(lambda: model.outputs_of(inputs), made, early)
 
 
 def _recorded(q: Question, method: Method, found: Attribution, data: Dataset | None, clock: Stopwatch) -> Explanation:
@@ -279,7 +246,7 @@ def _recorded(q: Question, method: Method, found: Attribution, data: Dataset | N
         standard_error=in_place(found.standard_error), samples=found.samples, layer=found.layer, hidden=found.hidden,
         unit=unit, kind=q.kind,
         feature_names=data.feature_names if data else None, class_names=data.class_names if data else None,
-        columns=data.columns if data else None, provenance=provenance,
+        columns=data.columns if data else None, vocabulary=data.vocabulary if data else None, provenance=provenance,
     )  # fmt: skip
 
 
@@ -299,11 +266,6 @@ def _flatness(q: Question, found: Attribution) -> str:
             f"layer: the score does not depend on the layer {found.layer!r}; there is nothing to explain"
         )
     return "all maps are zero everywhere: the score does not depend on the input, whatever is put in its place"
-
-
-def _check_finite(what: str, model: Model, scores: Floats) -> None:
-    if (row := broken_row(scores)) is not None:
-        raise InvalidInput(f"{what}: {model.name} gives NaN or infinity for example {row}; there is nothing to explain")
 
 
 def _kind(inputs: Sequence[Array]) -> str:

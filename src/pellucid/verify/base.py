@@ -18,7 +18,7 @@ from pellucid.core.randomness import check_seed
 from pellucid.core.record import Provenance, Record, Stopwatch, Value, versions
 from pellucid.core.target import Resolved
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable
-from pellucid.explain.base import Explanation, Method, Question
+from pellucid.explain.base import Asked, Explanation, Method, Question
 from pellucid.shapes import Array, Floats
 from pellucid.verify.trust import judge
 
@@ -134,10 +134,7 @@ def verify(
         Faithful to the model is not true of the world. Hiding makes inputs the model was not trained on; the random
         rankings meet the same inputs, which is why they are the yardstick.
     """
-    from pellucid.verify.faithfulness import Deletion, Insertion
-    from pellucid.verify.randomization import ParameterRandomization
-
-    chosen = [Deletion(), Insertion(), ParameterRandomization()] if checks is None else checks
+    chosen = usual() if checks is None else checks
     chosen = [chosen] if isinstance(chosen, Check) else list(chosen)
     for check in chosen:
         if not isinstance(check, Check):
@@ -147,6 +144,14 @@ def verify(
     sure, reads = float(np.mean(explanation.converged)), getattr(explanation.method, "reads_attention", False)
     verdict, reason = judge(results, sure, reads_attention=reads)
     return Verification(results, verdict, reason, explanation.provenance.inputs)
+
+
+def usual() -> list[Check]:
+    """The checks that are made where none are asked for: deletion, insertion and parameter randomization."""
+    from pellucid.verify.faithfulness import Deletion, Insertion
+    from pellucid.verify.randomization import ParameterRandomization
+
+    return [Deletion(), Insertion(), ParameterRandomization()]
 
 
 def _case(model: Model, e: Explanation, seed: int, progress: bool | None) -> Case:
@@ -170,7 +175,8 @@ def _case(model: Model, e: Explanation, seed: int, progress: bool | None) -> Cas
         raise InvalidInput(
             "the explanation's target is a callable, which a record does not keep; explain a class or a Margin"
         )
-    question = Question(model, inputs, target, np.asarray(e.output), seed, e.kind, e.columns, progress=progress)
+    asked = Asked.known(target, np.asarray(e.output))
+    question = Question(model, inputs, asked, seed, e.kind, e.columns, progress=progress)
     return Case(question, e, maps)
 
 

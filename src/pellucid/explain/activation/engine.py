@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pellucid.core.target import Resolved
 from pellucid.errors import InvalidOption
 from pellucid.explain.activation.opening import Opened, opened
 from pellucid.explain.base import Attribution, Method, Question
-from pellucid.explain.gradients.engine import gradients
+from pellucid.explain.gradients.engine import scored_gradients
 from pellucid.shapes import Array, Floats, Tensor
 
 
@@ -53,26 +54,38 @@ class Folded(Method):
 def folded(method: Folded, place: Opened, weights: Sequence[Array] = ()) -> tuple[Floats, ...]:
     """Maps of a layer, one a call; `weights` (B, C), one a call, go to `fold` where it takes no gradients."""
     q, key = place.question, ("folded", type(method), tuple(method.settings().values()), place.key)
+    if method.by_gradient:
+        return q.in_one_pass(key, lambda target: _slopes_step(method, place, target))
     step = q.model.compiled(key, lambda: _fold_step(method, place))
-    return q.model.in_chunks(key, step, (*q.inputs, q.target.selector, *weights))
+    return q.model.in_chunks(key, step, (*q.inputs, *weights))
 
 
 def _fold_step(method: Folded, place: Opened) -> Callable[..., Any]:
-    model, target, size = place.question.model, place.question.target, len(place.question.inputs)
+    model, size = place.question.model, len(place.question.inputs)
 
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
-        inputs, selector, weights = arrays[:size], arrays[size], arrays[size + 1 :]
-        at = model.embed(inputs)
-        more: Sequence[Any] = weights or [None] * len(at)
-        if method.by_gradient:
-            slopes = gradients(model, target, at, (*inputs, selector))
-            more = [grid.arranged(g) for grid, g in zip(place.grids, slopes, strict=True)]
-        maps = [method.fold(grid.arranged(a), m) for grid, a, m in zip(place.grids, at, more, strict=True)]
-        if method.resize:
-            return tuple(place.on(call).stretched(m) for call, m in enumerate(maps))
-        return tuple(maps)
+        at, weights = model.embed(arrays[:size]), arrays[size:]
+        return _maps(method, place, at, weights or [None] * len(at))
 
     return step
+
+
+def _slopes_step(method: Folded, place: Opened, target: Resolved) -> Callable[..., Any]:
+    model = place.question.model
+
+    def step(*arrays: Tensor) -> tuple[Tensor, ...]:
+        at = model.embed(arrays[:-1])
+        scores, slopes = scored_gradients(model, target, at, arrays)
+        return *_maps(
+            method, place, at, [grid.arranged(g) for grid, g in zip(place.grids, slopes, strict=True)]
+        ), scores
+
+    return step
+
+
+def _maps(method: Folded, place: Opened, at: Sequence[Tensor], more: Sequence[Any]) -> tuple[Tensor, ...]:
+    maps = [method.fold(grid.arranged(a), m) for grid, a, m in zip(place.grids, at, more, strict=True)]
+    return tuple(place.on(call).stretched(m) if method.resize else m for call, m in enumerate(maps))
 
 
 def answer(method: Folded, place: Opened, maps: Sequence[Floats], evaluations: int) -> Attribution:

@@ -65,8 +65,8 @@ class Opened:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What a step compiled for this layer depends on."""
-        return self.grids, self.canvases, self.question.target.function
+        """What a step compiled for this layer depends on, besides the target."""
+        return self.grids, self.canvases
 
 
 def opened(question: Question, layer: str | None, method: str, *, by_gradient: bool, laid: bool) -> Opened:

@@ -61,7 +61,7 @@ class ByScore(Folded):
 
     def _scores(self, place: Opened, call: int, blocks: Array) -> Floats:
         q, times = place.question, blocks.shape[1]
-        key = ("by score", type(self), call, times, place.key)
+        key = ("by score", type(self), call, times, place.key, q.target.function)
         step = q.model.compiled(key, lambda: self.step(place, call, times))
         parts = []
         for block in blocks:

@@ -35,10 +35,7 @@ def at_input(question: Question, fold: str) -> tuple[Floats, ...]:
         fold: "slope" for the gradient itself (a token's is the length of its embedding's gradient), "product" for the
             gradient times the input.
     """
-    q = question
-    key = ("gradient", fold, q.shift is not None, q.target.function)
-    step = q.model.compiled(key, lambda: _input_step(q.model, q.target, fold))
-    return q.model.in_chunks(key, step, (*q.inputs, q.target.selector, *(q.shift or ())))
+    return question.in_one_pass(("gradient", fold), lambda target: _input_step(question.model, target, fold))
 
 
 def _input_step(model: Model, target: Resolved, fold: str) -> Callable[..., Any]:
@@ -47,10 +44,10 @@ def _input_step(model: Model, target: Resolved, fold: str) -> Callable[..., Any]
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
         inputs, selector, shift = arrays[:size], arrays[size], arrays[size + 1 :]
         at = model.embed(inputs, shift)
-        grads = gradients(model, target, at, (*inputs, selector), shift)
+        scores, grads = scored_gradients(model, target, at, (*inputs, selector), shift)
         if fold == "product":
             grads = [g * a for g, a in zip(grads, at, strict=True)]
-        return by_input(model, grads, fold)
+        return *by_input(model, grads, fold), scores
 
     return step
 
@@ -256,17 +253,24 @@ def _changes(maps: Tensor, spread: Tensor) -> Tensor:
 def gradients(
     model: Model, target: Resolved, at: Sequence[Tensor], rows: Sequence[Tensor], shift: Sequence[Tensor] = ()
 ) -> list[Tensor]:
-    """Gradients at the entries of each row's score; `rows` are the inputs and the selector.
+    """Gradients at the entries of each row's score; `rows` are the inputs and the selector."""
+    return scored_gradients(model, target, at, rows, shift)[1]
+
+
+def scored_gradients(
+    model: Model, target: Resolved, at: Sequence[Tensor], rows: Sequence[Tensor], shift: Sequence[Tensor] = ()
+) -> tuple[Tensor, list[Tensor]]:
+    """The model's scores (B, K), and the gradients at the entries of each row's own.
 
     Rows do not mix, so the gradient of their sum holds every row's own.
     """
     from keras import ops
 
     def total(*entries: Tensor) -> tuple[Tensor, Tensor]:
-        scores = target.score(model.forward_from(entries, rows[:-1], shift), rows[-1])
-        return ops.sum(scores), scores
+        scores = model.forward_from(entries, rows[:-1], shift)
+        return ops.sum(target.score(scores, rows[-1])), scores
 
-    return model.backend.gradient(total, at)[1]
+    return model.backend.gradient(total, at)
 
 
 def by_input(model: Model, maps: Sequence[Tensor], fold: str) -> tuple[Tensor, ...]:

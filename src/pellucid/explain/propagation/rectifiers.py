@@ -14,7 +14,7 @@ from pellucid.core import layers
 from pellucid.core.model import Model
 from pellucid.core.target import Resolved
 from pellucid.explain.base import Attribution, Method, Question
-from pellucid.explain.gradients.engine import by_input, gradients
+from pellucid.explain.gradients.engine import by_input, scored_gradients
 from pellucid.explain.propagation.kinds import RECTIFIERS, is_rectified, is_rectifier
 from pellucid.explain.propagation.plan import at_rest, layered, writes
 from pellucid.explain.propagation.slopes import backward
@@ -136,9 +136,7 @@ def rectified(question: Question, method: Rectified) -> tuple[Floats, ...]:
         UnsupportedLayer: A callable that cannot be taken apart into operations.
     """
     q = layered(question, type(method).__name__, method.layer)
-    key = ("rectified", type(method), q.shift is not None, q.target.function)
-    step = q.model.compiled(key, lambda: _step(q.model, q.target, method.way))
-    return q.model.in_chunks(key, step, (*q.inputs, q.target.selector, *(q.shift or ())))
+    return q.in_one_pass(("rectified", type(method)), lambda target: _step(q.model, target, method.way))
 
 
 def _step(model: Model, target: Resolved, way: Way) -> Callable[..., Any]:
@@ -147,8 +145,9 @@ def _step(model: Model, target: Resolved, way: Way) -> Callable[..., Any]:
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
         inputs, selector, shift = arrays[:size], arrays[size], arrays[size + 1 :]
         with _changed(model, way):
-            grads = gradients(model, target, model.embed(inputs, shift), (*inputs, selector), shift)
-        return by_input(model, grads, "slope")
+            at = model.embed(inputs, shift)
+            scores, grads = scored_gradients(model, target, at, (*inputs, selector), shift)
+        return *by_input(model, grads, "slope"), scores
 
     return step
 
