@@ -18,7 +18,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from subjects import SUBJECTS, Absent, Subject, probabilities
+from subjects import SUBJECTS, Absent, Subject
 
 import pellucid as pl
 from pellucid.core.numbers import SPACE, THIN, count, figure, span, sureness
@@ -32,6 +32,7 @@ FAMILIES = {
     "propagation": ("Propagation", "The score handed back layer by layer, by a rule for each kind of layer."),
     "activation": ("Layers read", "What a layer puts out, weighted and folded back onto the input."),
     "perturbation": ("Perturbation", "The score with parts of the input hidden."),
+    "attention": ("Attention", "What the heads of a transformer attended to. It is another model, for the same data:"),
 }
 WIDTH = {"image": 220, "text": 490, "tabular": 490}
 """Width of a picture by kind of data, in pixels; others, and what units of a layer hold, take the room there is."""
@@ -67,6 +68,7 @@ class Part:
     subject: Subject
     lead: str
     asked: str
+    attending: str
     shown: Any
     cards: tuple[Card, ...] = field(default=())
 
@@ -79,6 +81,7 @@ class Part:
             for card in own:
                 if card.refusal:
                     refused.setdefault(card.refusal, []).append(card.name)
+            line = f"{line} {self.attending}" if key == "attention" else line
             yield title, line, [card for card in own if card.picture], refused
 
 
@@ -138,8 +141,9 @@ def asked(s: Subject, name: str, entry: Entry, given: dict[str, Any]) -> Card:
     print(f"  {name}", flush=True)
     family = entry.module.split(".")[2]
     question = (entry.load().__doc__ or "").strip().splitlines()[0]
+    model = s.attending if family == "attention" else s.model
     try:
-        found = pl.explain(s.model, s.example, entry.load()(**given), seed=0, progress=False)
+        found = pl.explain(model, s.example, entry.load()(**given), seed=0, progress=False)
     except PellucidError as reason:
         return Card(name, question, family, refusal=re.sub(r"^\w+: ", "", str(reason)).replace(entry.name, "it"))
     return Card(name, question, family, drawn(s, found), cost(found))
@@ -180,20 +184,29 @@ def _bounded(number: float, least: float, *, percent: bool = False) -> str:
 def part(name: str) -> Part:
     """A subject, trained and asked by every method."""
     s = SUBJECTS[name]()
-    said = probabilities(s.model, s.test)
-    label, right = int(s.test.y[s.row]), int((said.argmax(1) == s.test.y).sum())
-    interval = wilson(right, len(s.test))
-    share = figure(right / len(s.test), interval, percent=True)
-    lead = (
-        f"{s.source} The model, {count(s.model.keras.count_params())} numbers, is right on {share} of "
-        f"{count(len(s.test))} held-out examples (95{THIN}% interval {span(interval, percent=True)})."
-    )
-    question = (
-        f"It says “{s.test.label(label)}”, rightly, and is {sureness(float(said[s.row, label]))} sure. Methods that compare "
-        f"with “nothing” compare with {s.nothing[1]}."
-    )
+    question = f"{said_of(s, s.model)} Methods that compare with “nothing” compare with {s.nothing[1]}."
     cards = tuple(asked(s, *method) for method in methods(s))
-    return Part(name, s, lead, question, shown(s), cards)
+    lead = f"{s.source} The model: {scored(s, s.model)} of {count(len(s.test))} held-out examples."
+    attending = f"{scored(s, s.attending)}. {said_of(s, s.attending)}"
+    return Part(name, s, lead, question, attending, shown(s), cards)
+
+
+def scored(s: Subject, model: Any) -> str:
+    """How large a model is, and how often it is right."""
+    right = int((model.probabilities(s.test).argmax(1) == s.test.y).sum())
+    share, ends = right / len(s.test), wilson(right, len(s.test))
+    return (
+        f"{count(model.keras.count_params())} numbers, right on {figure(share, ends, percent=True)} "
+        f"(95{THIN}% interval {span(ends, percent=True)})"
+    )
+
+
+def said_of(s: Subject, model: Any) -> str:
+    """What a model says of the example."""
+    said = model.probabilities(s.example)[0]
+    label = int(said.argmax())
+    rightly = "rightly" if label == s.test.y[s.row] else "wrongly"
+    return f"It says “{s.test.label(label)}”, {rightly}, and is {sureness(float(said[label]))} sure."
 
 
 def shown(s: Subject) -> Any:

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,12 @@ class Subject:
         rows = np.random.default_rng(0).permutation(len(self.train.x))[:40]
         return self.train.x[np.sort(rows)]
 
+    @cached_property
+    def attending(self) -> Any:
+        """A small transformer for the same data; the methods that read attention are asked about it."""
+        epochs = int(np.clip(60_000 / len(self.train), 2, 60))
+        return trained(self.train, epochs, 64, attender(self.train))
+
 
 class Absent(Exception):
     """Data that are not there."""
@@ -106,15 +113,32 @@ def seer(shape: tuple[int, int, int], classes: int) -> Callable[[], Any]:
     return build
 
 
-def probabilities(model: Any, data: pl.Dataset) -> np.ndarray:
-    """What the model says of each class (B, K)."""
-    said = np.asarray(model.keras.predict(data.x, verbose=0))
-    return said if said.shape[1] > 1 else np.concatenate([1 - said, said], axis=1)
+def attender(data: pl.Dataset) -> Callable[[], Any]:
+    """A builder of a small transformer for data of any kind, with four heads in each of two blocks."""
+    shape, classes = data.x.shape[1:], len(data.class_names or ())
+    options = {"width": 32, "dropout": 0.1}
+
+    def build() -> Any:
+        from keras import losses, optimizers
+
+        if data.kind == "image":
+            net = pl.models.vision_transformer(shape, classes, patch=shape[0] // 7 if shape[0] > 8 else 2, **options)
+        elif data.kind == "text":
+            net = pl.models.text_transformer(shape[0], int(data.x.max()) + 1, classes, **options)
+        elif data.kind == "sequence":
+            net = pl.models.sequence_transformer(shape, classes, patch=shape[0] // 28, **options)
+        else:
+            net = pl.models.tabular_transformer(shape[0], classes, **options)
+        loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+        net.compile(optimizers.Adam(0.002), loss, metrics=["accuracy"], jit_compile=False)
+        return net
+
+    return build
 
 
 def typical(model: Any, data: pl.Dataset, label: int, place: float = 0.5, among: Any = True) -> int:
     """The example of a class at a place (0 to 1) among those predicted rightly, the least sure first."""
-    said = probabilities(model, data)
+    said = model.probabilities(data)
     right = np.flatnonzero((said.argmax(1) == data.y) & (data.y == label) & among)
     order = right[np.argsort(said[right, label], kind="stable")]
     return int(order[int(place * (len(order) - 1))])
