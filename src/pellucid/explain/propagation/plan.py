@@ -19,6 +19,7 @@ from pellucid.explain.propagation.kinds import kinds
 from pellucid.explain.propagation.reading import Reading, read_inputs
 from pellucid.explain.propagation.recurrent import STEPS, cells
 from pellucid.explain.propagation.rules import Epsilon, Flat, Rule
+from pellucid.explain.propagation.signs import given_nothing_negative
 from pellucid.explain.propagation.treatments import (
     OPERATIONS,
     REFUSED,
@@ -124,14 +125,15 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
     _refuse_more(model)
     _refuse_mixing(model, "softmax", "log_softmax")
     calls, readings = read_inputs(model, example)
-    first = _first(calls, readings)
+    first, positive = _first(calls, readings), given_nothing_negative(calls)
     steps = []
     for name, layer in _rules_by_name(model):
         treatment = _treatment(layer)
         if treatment is by_rule and _is_made_up(layer):
             raise UnsupportedLayer(refusal(f"layer {name!r}, whose kernel is made of several parts"))
         if treatment is not None:
-            steps.append((layer, treatment, _rule(composite, name, layer, treatment, id(layer) in first)))
+            rule = _rule(composite, name, layer, treatment, id(layer) in first)
+            steps.append((layer, treatment, rule.of_positive() if id(layer) in positive else rule))
     if writes(model):
         steps.append((model.native, by_operations(at_rest(model), composite), Epsilon()))
     steps += [

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -48,13 +49,17 @@ class Rule(Value, ABC):
 
         Args:
             x: The layer's inputs.
-            z: Its outputs before the activation.
+            z: Its outputs before the activation, with their own gradient.
             run: The layer's linear part.
             ones: Ones of the shape of x; the gradient by them is the relevance where the rule is direct.
         """
 
     def moved(self, move: Callable[[Array], Array | None]) -> Rule:
         """The rule where inputs are moved before they are read; `move` gives None for what has not the inputs' shape."""
+        return self
+
+    def of_positive(self) -> Rule:
+        """The same rule with less work, for a layer that is given nothing below zero."""
         return self
 
     def stabilized(self, total: Tensor) -> Tensor:
@@ -80,11 +85,32 @@ class Epsilon(Rule):
 
     def shares(self, x: Tensor, z: Tensor, run: Run, ones: Tensor) -> Sequence[Share]:
         """See `Rule.shares`."""
-        return [(1.0, run(x))]
+        return [(1.0, z)]
 
 
 @dataclass(frozen=True, eq=False)
-class ZPlus(Rule):
+class Signed(Rule, ABC):
+    """A rule that looks at the signs of inputs and weights."""
+
+    positive: ClassVar[bool] = False
+
+    def of_positive(self) -> Rule:
+        """See `Rule.of_positive`."""
+        found = copy(self)
+        object.__setattr__(found, "positive", True)
+        return found
+
+    def pair(self, x: Tensor, run: Run, for_above: Change, for_below: Change) -> Tensor:
+        """Inputs above zero through one change of the weights, those below through another; the bias goes with the first."""
+        from keras import ops
+
+        if self.positive:
+            return run(x, for_above, for_above)
+        return run(_above(x), for_above, for_above) + run(_below(x), for_below, ops.zeros_like)
+
+
+@dataclass(frozen=True, eq=False)
+class ZPlus(Signed):
     """Shares among what speaks for the output: `n_ij = x_i+ w_ij+ + x_i- w_ij-`.
 
     References:
@@ -94,12 +120,11 @@ class ZPlus(Rule):
 
     def shares(self, x: Tensor, z: Tensor, run: Run, ones: Tensor) -> Sequence[Share]:
         """See `Rule.shares`."""
-        total = _pair(x, run, _above, _below)
-        return [(1.0, total)]
+        return [(1.0, self.pair(x, run, _above, _below))]
 
 
 @dataclass(frozen=True, eq=False)
-class AlphaBeta(Rule):
+class AlphaBeta(Signed):
     """What speaks for the output gets alpha times the relevance, what speaks against it minus beta times.
 
     `R_i = sum_j (alpha (x_i w_ij)+ / sum (x w)+  -  beta (x_i w_ij)- / sum (x w)-) R_j`, alpha - beta = 1.
@@ -126,12 +151,12 @@ class AlphaBeta(Rule):
 
     def shares(self, x: Tensor, z: Tensor, run: Run, ones: Tensor) -> Sequence[Share]:
         """See `Rule.shares`."""
-        with_it, against = _pair(x, run, _above, _below), _pair(x, run, _below, _above)
+        with_it, against = self.pair(x, run, _above, _below), self.pair(x, run, _below, _above)
         return [(self.alpha, with_it), (-self.beta, against)]
 
 
 @dataclass(frozen=True, eq=False)
-class Gamma(Rule):
+class Gamma(Signed):
     """Shares in proportion to x_i (w_ij + gamma w_ij+): between `Epsilon` (0) and `ZPlus` (infinite).
 
     Outputs below zero, and inputs below zero, are treated in mirror image: weights of the sign that agrees with the
@@ -157,7 +182,7 @@ class Gamma(Rule):
         from keras import ops
 
         more, less = (lambda w: w + self.gamma * _above(w)), (lambda w: w + self.gamma * _below(w))
-        total = ops.where(z >= 0, _pair(x, run, more, less), _pair(x, run, less, more))
+        total = ops.where(z >= 0, self.pair(x, run, more, less), self.pair(x, run, less, more))
         return [(1.0, total)]
 
 
@@ -264,10 +289,3 @@ def _below(tensor: Tensor) -> Tensor:
     from keras import ops
 
     return ops.minimum(tensor, 0.0)
-
-
-def _pair(x: Tensor, run: Run, for_above: Change, for_below: Change) -> Tensor:
-    """Inputs above zero through one change of the weights, those below zero through another; the bias goes with the first."""
-    from keras import ops
-
-    return run(_above(x), for_above, for_above) + run(_below(x), for_below, ops.zeros_like)

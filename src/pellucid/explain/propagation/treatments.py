@@ -55,7 +55,7 @@ def carried(rule: Rule, x: Tensor, part: Part, now: Pass, at: int | None = None)
     from keras import ops
 
     still = ops.stop_gradient
-    z, ones = still(part(x)), None
+    z, ones = part(x), None
     if rule.direct:
         place = now.reads if at is None else at
         now.reads += at is None
@@ -63,7 +63,8 @@ def carried(rule: Rule, x: Tensor, part: Part, now: Pass, at: int | None = None)
         ones = ops.cast(reading.without_padding(1.0 + now.shifts[place]), x.dtype)
         x = still(x)
     shares = rule.shares(x, z, part, ones)
-    parts = [sloped(z * (i == 0), n, share * _ratio(z, n, rule)) for i, (share, n) in enumerate(shares)]
+    y = still(z)
+    parts = [sloped(y * (i == 0), n, share * _ratio(y, n, rule)) for i, (share, n) in enumerate(shares)]
     return sum(parts[1:], parts[0])
 
 
