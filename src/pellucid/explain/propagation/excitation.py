@@ -87,10 +87,11 @@ class ExcitationBackprop(Method):
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
         q = layered(question, type(self).__name__, self.layer)
-        key = ("excitation", self.contrastive, q.target.function, *(a.shape[1:] for a in q.inputs))
+        key = ("excitation", self.contrastive, *(a.shape[1:] for a in q.inputs))
         one = [a[:1] for a in q.inputs]
-        step = q.model.compiled(key, lambda: relevance_step(q.model, q.target, _plan(q.model, one, self.contrastive)))
-        values = q.model.in_chunks(key, step, (*q.inputs, q.target.selector))
+        values = q.in_one_pass(
+            key, lambda target: relevance_step(q.model, target, _plan(q.model, one, self.contrastive))
+        )
         count = len(q)
         return Attribution(
             values, evaluations=np.ones(count, int), converged=np.ones(count, bool), layer=self.layer,

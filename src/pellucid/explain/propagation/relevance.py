@@ -87,10 +87,9 @@ class LayerRelevance(Method):
     def attribute(self, question: Question) -> Attribution:
         """See `Method.attribute`."""
         q = layered(question, type(self).__name__, self.layer)
-        key = ("relevance", self.composite, q.target.function, *(a.shape[1:] for a in q.inputs))
+        key = ("relevance", self.composite, *(a.shape[1:] for a in q.inputs))
         plan = q.model.kept(key, lambda: make_plan(q.model, self.composite, [a[:1] for a in q.inputs]))
-        step = q.model.compiled(key, lambda: relevance_step(q.model, q.target, plan))
-        values = q.model.in_chunks(key, step, (*q.inputs, q.target.selector))
+        values = q.in_one_pass(key, lambda target: relevance_step(q.model, target, plan))
         count = len(q)
         return Attribution(
             values, evaluations=np.ones(count, int), converged=np.ones(count, bool), layer=self.layer,
@@ -99,7 +98,7 @@ class LayerRelevance(Method):
 
 
 def relevance_step(model: Model, target: Resolved, plan: Plan) -> Callable[..., Any]:
-    """From inputs and a selector to relevance, one map an input, by a plan."""
+    """From inputs and a selector to relevance, one map an input, by a plan; last, the scores."""
     from keras import ops
 
     size = len(model.names or "x")
@@ -115,12 +114,12 @@ def relevance_step(model: Model, target: Resolved, plan: Plan) -> Callable[..., 
                 scores = model.forward_from(tensors[: len(at)], inputs)
             return ops.sum(target.score(scores, selector)), scores
 
-        grads = model.backend.gradient(total, [*at, *shifts])[1]
+        scores, grads = model.backend.gradient(total, [*at, *shifts])
         maps = [a * g for a, g in zip(at, grads, strict=False)]
         if plan.direct:
             direct = sent_back([reading for reading, _ in plan.direct], grads[len(at) :])
             maps = [m + d for m, d in zip(maps, direct, strict=True)]
-        return by_input(model, maps, "product")
+        return *by_input(model, maps, "product"), scores
 
     return step
 
