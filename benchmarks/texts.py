@@ -8,7 +8,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,32 +56,43 @@ def phrases(part: str) -> tuple[list[list[str]], np.ndarray]:
 
 @dataclass(frozen=True)
 class Review:
-    """A movie review: its words, whether it is positive, and what one person marked (T,) as the reason."""
+    """A movie review: its words, whether it is positive, and what people marked (T,) as the reason: one person in every
+    review, another in some."""
 
     name: str
     words: list[str]
     label: int
     marks: np.ndarray
+    others: np.ndarray | None = None
+
+    def last(self, count: int) -> Review:
+        """Its last words."""
+        others = None if self.others is None else self.others[-count:]
+        return replace(self, words=self.words[-count:], marks=self.marks[-count:], others=others)
 
 
 def reviews(part: str) -> list[Review]:
-    """ERASER movies: "train", "val" or "test"."""
+    """ERASER movies: "train", "val" or "test". The file of training reviews holds the validation reviews too: left out."""
     texts = {d["docid"]: d["text"].split() for d in _lines("docs")}
+    held = {e["annotation_id"] for e in _lines("val")} if part == "train" else set()
+    others = {e["annotation_id"]: e["rationales"][0] for e in _lines("movies_majority_human_perf")}
     found = []
     for entry in _lines(part):
-        words = texts[entry["annotation_id"]]
-        marks = np.zeros(len(words), bool)
-        for span in (span for group in entry["evidences"] for span in group):
-            marks[span["start_token"] : span["end_token"]] = True
-        found.append(Review(entry["annotation_id"], words, int(entry["classification"] == "POS"), marks))
+        name, spans = entry["annotation_id"], [span for group in entry["evidences"] for span in group]
+        if name in held:
+            continue
+        words, other = texts[name], others.get(name)
+        marks = _marked(len(words), spans)
+        second = None if other is None else _marked(len(words), other["hard_rationale_predictions"])
+        found.append(Review(name, words, int(entry["classification"] == "POS"), marks, second))
     return found
 
 
-def second_person() -> dict[str, list[tuple[int, int]]]:
-    """What another person marked, by review: spans of words from, to."""
-    spans = lambda entry: entry["rationales"][0]["hard_rationale_predictions"]  # noqa: E731
-    found = _lines("movies_majority_human_perf")
-    return {e["annotation_id"]: [(s["start_token"], s["end_token"]) for s in spans(e)] for e in found}
+def _marked(count: int, spans: Sequence[dict]) -> np.ndarray:
+    marks = np.zeros(count, bool)
+    for span in spans:
+        marks[span["start_token"] : span["end_token"]] = True
+    return marks
 
 
 def _lines(name: str) -> Iterator[dict]:
