@@ -354,3 +354,43 @@ def test_a_torch_module_gets_what_its_keras_twin_gets(kind, how):
     e, t = (pl.explain(pl.wrap(m, "logits"), x, METHODS[how], target=1) for m in (twin, module))
     np.testing.assert_allclose(t.output, e.output, rtol=1e-4)
     np.testing.assert_allclose(t.values, e.values, atol=1e-4 * np.abs(e.values).max())
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="torch modules need Keras on torch")
+@pytest.mark.parametrize("how", METHODS)
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_cells_of_torch_in_a_loop_of_its_own_are_the_layer(kind, how):
+    import torch
+
+    class Cells(torch.nn.Module):
+        """A loop, with a state of zeros to begin with."""
+
+        def __init__(self, layer, last):
+            super().__init__()
+            self.cell, self.last = getattr(torch.nn, f"{kind}Cell")(3, 4), last
+            self.cell.load_state_dict({name.removesuffix("_l0"): w for name, w in layer.state_dict().items()})
+
+        def forward(self, x):
+            state = None
+            for t in range(x.shape[1]):
+                state = self.cell(x[:, t], state)
+            return self.last(state[0] if kind == "LSTM" else state)
+
+    class Whole(torch.nn.Module):
+        """The layer that has the same weights."""
+
+        def __init__(self):
+            super().__init__()
+            self.layer = getattr(torch.nn, kind)(3, 4, batch_first=True)
+            self.last = torch.nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.last(self.layer(x)[0][:, -1])
+
+    torch.manual_seed(1)
+    whole = Whole()
+    x = np.random.default_rng(8).normal(size=(4, 5, 3)).astype(np.float32)
+    nets = Cells(whole.layer, whole.last), whole
+    c, w = (pl.explain(pl.wrap(net, "logits"), x, METHODS[how], target=1) for net in nets)
+    np.testing.assert_allclose(c.output, w.output, rtol=1e-4)
+    np.testing.assert_allclose(c.values, w.values, atol=1e-5 * np.abs(w.values).max())

@@ -177,6 +177,74 @@ def test_attention_is_the_operations_it_is_made_of(method):
     alike(fused, module(by_hand, q=q, k=k, v=v, last=last), rows(3, 5, 4), method())
 
 
+ALONE = {
+    "Softsign": ((), "softsign"), "Hardshrink": ((), "hardshrink"), "Tanhshrink": ((), "tanhshrink"),
+    "LogSigmoid": ((), "logsigmoid"), "Threshold": ((0.2, 0.0), "threshold"), "RReLU": ((), "rrelu"),
+}  # fmt: skip
+"""Modules of torch that are in no table, the options of each, and the function that does the same."""
+
+
+@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("method", BOTH.values(), ids=BOTH)
+def test_a_module_of_no_known_kind_is_what_it_calls(name, method):
+    import torch
+    from torch.nn import functional as F
+
+    first, last, (options, function) = layer("Linear", 4, 6), layer("Linear", 6, 3), ALONE[name]
+    made = torch.nn.Sequential(first, getattr(torch.nn, name)(*options), last)
+    net = module(lambda self, x: self.last(getattr(F, function)(self.first(x), *options)), first=first, last=last)
+    alike(net, made, rows(5, 4), method())
+
+
+@pytest.mark.parametrize("method", BOTH.values(), ids=BOTH)
+def test_modules_that_only_move_values(method):
+    import torch
+
+    nn = torch.nn
+    one, last = layer("Conv2d", 1, 4, 3), layer("Linear", 64, 3)
+    made = nn.Sequential(
+        nn.ReflectionPad2d(1), one, nn.ReLU(), nn.PixelShuffle(2), nn.ChannelShuffle(1), nn.Flatten(), last
+    )
+
+    def by_hand(self, x):
+        x = torch.cat([x[:, :, 1:2], x, x[:, :, -2:-1]], 2)
+        x = torch.cat([x[..., 1:2], x, x[..., -2:-1]], 3)
+        h = self.one(x).relu().reshape(-1, 2, 2, 4, 4)
+        return self.last(h.permute(0, 3, 1, 4, 2).reshape(-1, 64))
+
+    alike(made, module(by_hand, one=one, last=last), rows(3, 1, 4, 4), method())
+
+
+@pytest.mark.parametrize("counted", [False, True])
+@pytest.mark.parametrize("method", [lambda: pl.LayerRelevance(pl.Epsilon(1e-9)), BOTH["rescale"]], ids=BOTH)
+def test_an_instance_normalization_is_that_of_groups_of_one_or_of_a_batch(method, counted):
+    import torch
+
+    nn = torch.nn
+    one, last = layer("Conv2d", 1, 4, 3), layer("Linear", 64, 3)
+    norm = nn.InstanceNorm2d(4, affine=True, track_running_stats=counted)
+    other = nn.BatchNorm2d(4) if counted else nn.GroupNorm(4, 4)
+    with torch.no_grad():
+        norm.weight.copy_(torch.linspace(0.5, 2, 4))
+        if counted:
+            norm.running_mean.copy_(torch.linspace(-1, 1, 4))
+            norm.running_var.copy_(torch.linspace(0.5, 2, 4))
+    other.load_state_dict(norm.state_dict())
+    nets = [nn.Sequential(one, nn.ReLU(), n, nn.ReLU(), nn.Flatten(), last) for n in (norm, other)]
+    alike(*nets, rows(3, 1, 6, 6), method())
+
+
+def test_what_a_module_calls_and_nothing_is_known_of_is_named():
+    import torch
+
+    net = torch.nn.Sequential(layer("Linear", 4, 6), torch.nn.GLU(), layer("Linear", 3, 2))
+    with pytest.raises(UnsupportedLayer, match="'glu'"):
+        explained(net, rows(2, 4), METHODS["relevance"]())
+    body = [torch.nn.InstanceNorm1d(3), torch.nn.Flatten(), layer("Linear", 12, 2)]
+    with pytest.raises(UnsupportedLayer, match="'instance_norm'"):
+        explained(torch.nn.Sequential(*body), rows(2, 3, 4), METHODS["excitation"]())
+
+
 # -- functions against Keras --------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ from pellucid.core import layers
 from pellucid.errors import UnsupportedLayer
 from pellucid.explain.propagation.arithmetic import Product, Run
 from pellucid.explain.propagation.attention import attending
-from pellucid.explain.propagation.kinds import RECTIFIED, is_rectified, is_rectifier
+from pellucid.explain.propagation.kinds import RECTIFIED, is_rectified, is_rectifier, kinds
 from pellucid.explain.propagation.linear import folded, linear_part, parts_of_normalization, same
 from pellucid.explain.propagation.multihead import in_heads
 from pellucid.explain.propagation.multipliers import (
@@ -37,12 +37,14 @@ from pellucid.explain.propagation.treatments import (
     UNTREATED,
     by_attention,
     by_folding,
+    by_pairs,
     by_rule,
     by_signals,
     by_steps,
     by_still_spread,
     entry_by_entry,
     mixes,
+    refuse_three,
     varying,
 )
 from pellucid.shapes import Tensor
@@ -139,8 +141,25 @@ def chosen(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
     return call
 
 
+def larger(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
+    """The largest or the smallest of the tensors of a list, one after the other: half their sum and half their distance."""
+    from keras import ops
+
+    sign = 0.5 if any(kind == "Maximum" for kind in kinds(layer)) else -0.5
+
+    def call(inputs: Any, *rest: Any, **options: Any) -> Tensor:
+        found = inputs[0]
+        for other in inputs[1:]:
+            found = (found + other) / 2 + sign * rescaled(found - other, ops.abs, now)
+        return found
+
+    return call
+
+
 def multiplied(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
     """A layer that multiplies the tensors of a list."""
+    if getattr(layer, "normalize", False):
+        raise UnsupportedLayer(f"no multiplier is known for {layer.name!r}, which takes the lengths of its inputs out")
 
     def call(inputs: Any, *rest: Any, **options: Any) -> Tensor:
         found = inputs[0]
@@ -154,9 +173,10 @@ def multiplied(layer: Any, original: layers.Call, now: Differences) -> layers.Ca
 def pairwise(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
     """An operation that multiplies two tensors, or a tensor and a constant."""
 
-    def call(a: Any, b: Any, *rest: Any, **options: Any) -> Tensor:
-        if not all(varying(layer)):
-            return original(a, b, *rest, **options)
+    def call(a: Any, b: Any = None, *rest: Any, **options: Any) -> Tensor:
+        refuse_three(layer, rest)
+        if b is None or not all(varying(layer)):  # an einsum may be of one
+            return original(*(t for t in (a, b, *rest) if t is not None), **options)
         return shared(lambda x, y: original(x, y, *rest, **options), a, b, now)
 
     return call
@@ -302,7 +322,8 @@ DIFFERENCES: dict[Treatment | None, tuple[str, ...]] = {
     normalized: TREATMENTS[by_folding],
     activation: TREATMENTS[entry_by_entry],
     chosen: _MAXIMA,
-    multiplied: ("Multiply",),
+    multiplied: ("Multiply", "Dot"),
+    larger: ("Maximum", "Minimum"),
     in_steps: TREATMENTS[by_signals],
     stepping: TREATMENTS[by_steps],
     masked: ("Masking",),
@@ -330,14 +351,16 @@ OPERATION_DIFFERENCES: dict[Treatment | None, tuple[str, ...]] = {
         "Power",
         "Rsqrt",
     ),
-    pairwise: ("Multiply", "Matmul", "Dot"),
+    pairwise: OPERATIONS[by_pairs],
     divided: ("Divide", "TrueDivide"),
     constant_aside: ("Maximum", "Minimum"),
-    chosen: ("MaxPool",),
+    chosen: ("MaxPool", "AdaptiveMaxPool"),
     softening: ("Softmax",),
     log_softening: ("LogSoftmax",),
     None: tuple(
-        k for k in OPERATIONS[None] if k not in {"Softmax", "LogSoftmax", "Max", "Maximum", "Minimum", "MaxPool"}
+        k
+        for k in OPERATIONS[None]
+        if k not in {"Softmax", "LogSoftmax", "Max", "Maximum", "Minimum", "MaxPool", "AdaptiveMaxPool"}
     ),
 }
 """The same for operations of `keras.ops` in a functional model."""

@@ -38,7 +38,9 @@ SUMS = (
 )  # fmt: skip
 """Layers and operations that add up or average: linear, with weights above zero."""
 
-WITHOUT = ("Softmax", "Subtract", "Negative", "Minimum", "Multiply", "Matmul", "Dot", "Divide", "TrueDivide")
+WITHOUT = (
+    "Softmax", "Subtract", "Negative", "Minimum", "Multiply", "Matmul", "Dot", "Einsum", "Tensordot", "Divide", "TrueDivide",
+)  # fmt: skip
 """Layers and operations in which nothing wins."""
 
 LINEAR = TREATMENTS[by_rule]

@@ -22,7 +22,6 @@ from pellucid.explain.propagation.rules import Epsilon, Flat, Rule
 from pellucid.explain.propagation.signs import given_nothing_negative
 from pellucid.explain.propagation.treatments import (
     OPERATIONS,
-    REFUSED,
     TREATMENTS,
     UNTREATED,
     Treatment,
@@ -252,15 +251,14 @@ def _treatment(layer: Any, known: Mapping[str, Any] = _RELEVANCE) -> Any:
 
 
 def _refuse_unknown(model: Model, calls: Sequence[layers.Called], known: Sequence[str]) -> None:
-    """Raise for a layer of no known kind; parts of a softmax that is taken off are never asked."""
+    """Raise for a layer of no known kind; parts of a softmax that is taken off are never asked.
+
+    In a torch module, what such a layer calls is looked at as it is called.
+    """
     taken_off = {id(layer) for layer, how in model.anatomy.softened if how == "call"}
-    inside = layers.sublayers(model.native).items()
-    refused = [(name, layer) for name, layer in inside if any(c.__name__ in REFUSED for c in type(layer).__mro__)]
-    called = [
-        (c.name, c.layer) for c in calls if id(c.layer) not in taken_off and not (writes(model) and not kinds(c.layer))
-    ]
-    for name, layer in [*refused, *(c for c in called if not any(kind in known for kind in kinds(c[1])))]:
-        raise UnsupportedLayer(refusal(f"layer {name!r} ({type(layer).__name__})"))
+    for call in () if writes(model) else calls:
+        if id(call.layer) not in taken_off and not any(kind in known for kind in kinds(call.layer)):
+            raise UnsupportedLayer(refusal(f"layer {call.name!r} ({type(call.layer).__name__})"))
 
 
 def _first(calls: Sequence[layers.Called], readings: Sequence[Reading | None]) -> set[int]:

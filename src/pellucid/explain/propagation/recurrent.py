@@ -103,18 +103,21 @@ def _joined(x: Tensor, h: Tensor) -> Tensor:
 
 
 STEPS = {"LSTMCell": lstm, "GRUCell": gru, "SimpleRNNCell": simple}
-"""What the cells of Keras do in one step."""
+"""What cells do in one step."""
 
 
 def cells(layer: Any) -> list[Any]:
     """The cells of a recurrent layer of Keras."""
-    cell = getattr(layer, "cell", None)
+    cell = getattr(layer, "cell", None) if hasattr(layer, "call") else None
     return list(getattr(cell, "cells", [] if cell is None else [cell]))
 
 
 def in_step(cell: Any, do: Arithmetic) -> layers.Call:
-    """The call of a cell of Keras by a method's arithmetic."""
+    """The call of a cell by a method's arithmetic."""
     from keras import tree
+
+    if not hasattr(cell, "call"):
+        return _in_step_of_torch(cell, do)
 
     kind = next(base.__name__ for base in type(cell).__mro__ if base.__name__ in STEPS)
     step, weights = STEPS[kind], _of_cell(cell)
@@ -122,6 +125,27 @@ def in_step(cell: Any, do: Arithmetic) -> layers.Call:
     def call(x: Tensor, states: Any, *rest: Any, **options: Any) -> tuple[Tensor, Any]:
         after = step(weights, do, x, states if tree.is_nested(states) else [states])
         return after[0], after if tree.is_nested(states) else after[0]
+
+    return call
+
+
+def _in_step_of_torch(cell: Any, do: Arithmetic) -> layers.Call:
+    """The same for a cell of torch, whose state is zero where none is given."""
+    kind = next(k for k in ("LSTM", "GRU", "RNN") if any(base.__name__ == f"{k}Cell" for base in type(cell).__mro__))
+    mode = f"RNN_{cell.nonlinearity.upper()}" if kind == "RNN" else kind
+    step, weights = _of_module(cell, mode, "")
+
+    def call(x: Tensor, states: Any = None) -> Any:
+        from keras import ops
+
+        single = len(x.shape) == 1
+        x = x[None] if single else x
+        if states is None:
+            states = [ops.zeros((x.shape[0], cell.hidden_size), x.dtype)] * (2 if kind == "LSTM" else 1)
+        states = list(states) if isinstance(states, list | tuple) else [states]
+        after = step(weights, do, x, [s[None] if len(s.shape) == 1 else s for s in states])
+        after = [s[0] for s in after] if single else after
+        return tuple(after) if kind == "LSTM" else after[0]
 
     return call
 
@@ -181,7 +205,7 @@ def _through(module: Any, do: Arithmetic, x: Tensor, states: States, name: str) 
     """One layer and direction of a torch module over (B, T, F): outputs (B, T, U) and the states at the end."""
     from keras import ops
 
-    step, weights = _of_module(module, name)
+    step, weights = _of_module(module, module.mode, f"_{name}")
     times = range(x.shape[1])
     outputs: list[Tensor] = []
     for t in reversed(times) if name.endswith("reverse") else times:
@@ -190,15 +214,16 @@ def _through(module: Any, do: Arithmetic, x: Tensor, states: States, name: str) 
     return ops.stack(outputs[::-1] if name.endswith("reverse") else outputs, axis=1), list(states)
 
 
-def _of_module(module: Any, name: str) -> tuple[Callable[..., list[Tensor]], Weights]:
+def _of_module(module: Any, mode: str, end: str) -> tuple[Callable[..., list[Tensor]], Weights]:
+    """Step and weights of a recurrent module of torch; `end` is what the names of its weights end in."""
     from keras import ops
 
-    mode, size = module.mode, module.hidden_size
+    size = module.hidden_size
     step, order = {"LSTM": (lstm, (0, 1, 2, 3)), "GRU": (gru, (1, 0, 2))}.get(mode, (simple, (0,)))
     apart = lambda w: [w[k * size : (k + 1) * size] for k in order]  # noqa: E731
-    into, back = ([ops.transpose(w) for w in apart(getattr(module, f"weight_{s}_{name}"))] for s in ("ih", "hh"))
+    into, back = ([ops.transpose(w) for w in apart(getattr(module, f"weight_{s}{end}"))] for s in ("ih", "hh"))
     none = [ops.zeros((size,), into[0].dtype)] * len(order)
-    bias, inner = (apart(getattr(module, f"bias_{s}_{name}")) if module.bias else none for s in ("ih", "hh"))
+    bias, inner = (apart(getattr(module, f"bias_{s}{end}")) if module.bias else none for s in ("ih", "hh"))
     if mode != "GRU":
         bias, inner = [a + b for a, b in zip(bias, inner, strict=True)], None
     activation = ops.relu if mode == "RNN_RELU" else ops.tanh

@@ -14,6 +14,7 @@ from typing import Any
 
 from pellucid import _backend
 from pellucid.core import layers
+from pellucid.errors import UnsupportedLayer
 from pellucid.explain.propagation.arithmetic import Product, Run
 from pellucid.explain.propagation.attention import attending
 from pellucid.explain.propagation.linear import Change, Part, batch_part, folded, linear_part, parts_of_normalization
@@ -22,6 +23,7 @@ from pellucid.explain.propagation.reading import Reading
 from pellucid.explain.propagation.recurrent import STEPS, in_loop, in_step, stepwise
 from pellucid.explain.propagation.rules import Rule
 from pellucid.explain.propagation.slopes import sloped
+from pellucid.explain.propagation.written import refusal
 from pellucid.shapes import Tensor
 
 
@@ -167,12 +169,21 @@ def by_halves(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layer
 def by_pairs(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
     """A product of two tensors by halves; one of a tensor and a constant is linear."""
 
-    def call(a: Any, b: Any, *rest: Any, **options: Any) -> Tensor:
-        if not all(varying(layer)):
-            return original(a, b, *rest, **options)
+    def call(a: Any, b: Any = None, *rest: Any, **options: Any) -> Tensor:
+        refuse_three(layer, rest)
+        if b is None or not all(varying(layer)):  # an einsum may be of one
+            return original(*(t for t in (a, b, *rest) if t is not None), **options)
         return halved(lambda x, y: original(x, y, *rest, **options), a, b)
 
     return call
+
+
+def refuse_three(layer: Any, rest: Sequence[Any]) -> None:
+    """Raise for a product of more than two tensors, as an einsum can be."""
+    from keras import ops
+
+    if any(ops.is_tensor(t) for t in rest):
+        raise UnsupportedLayer(refusal(f"operation {layer.name!r} ({type(layer).__name__}) of more than two tensors"))
 
 
 def by_kernel(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
@@ -300,7 +311,7 @@ TREATMENTS: dict[Treatment, tuple[str, ...]] = {
         "MultiHeadAttention", "GroupedQueryAttention", "Attention", "AdditiveAttention", "SelfAttention", "AttentionPooling",
         "MultiheadAttention",
     ),
-    by_signals: tuple(STEPS),
+    by_signals: (*STEPS, "RNNCell"),
     by_steps: ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"),
 }  # fmt: skip
 """What is done at which kind of layer, of Keras and then of torch."""
@@ -317,26 +328,30 @@ UNTREATED = (
     "MaxPool1d", "MaxPool2d", "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "Unflatten", "Dropout1d", "Dropout2d", "Dropout3d",
     "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "ConstantPad1d", "ConstantPad2d", "Upsample",
+    "AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D", "AdaptiveMaxPooling1D",
+    "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D", "CenterCrop", "Resizing", "RandomBrightness", "RandomColorDegeneration",
+    "RandomColorJitter", "RandomContrast", "RandomCrop", "RandomElasticTransform", "RandomErasing", "RandomFlip",
+    "RandomGaussianBlur", "RandomGrayscale", "RandomHue", "RandomInvert", "RandomPerspective", "RandomPosterization",
+    "RandomRotation", "RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation", "RandomZoom",
 )  # fmt: skip
 """Kinds of layers whose gradient times input already is their relevance."""
 
 MIXING = ("softmax", "log_softmax", "glu", "sparsemax")
 """Activations that are no function of one entry alone."""
 
-REFUSED = ("RNNCellBase",)
-"""Kinds of layers with parts that would be treated, but whose own work with them would not."""
-
 OPERATIONS: dict[Treatment | None, tuple[str, ...]] = {
     entry_by_entry: (
         "Relu", "Relu6", "LeakyRelu", "Gelu", "Silu", "Elu", "Selu", "Celu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Mish",
         "HardSigmoid", "HardSilu", "HardTanh", "HardShrink", "SoftShrink", "TanhShrink", "LogSigmoid", "Threshold", "Clip",
     ),
-    by_pairs: ("Multiply", "Matmul", "Dot"),
+    by_pairs: ("Multiply", "Matmul", "Dot", "Einsum", "Tensordot"),
     by_numerator: ("Divide", "TrueDivide"),
     None: (
         "Add", "Subtract", "Negative", "Mean", "Sum", "Max", "Maximum", "Minimum", "Reshape", "Transpose", "Swapaxes", "Squeeze",
         "ExpandDims", "Concatenate", "Stack", "GetItem", "Pad", "Flip", "Roll", "Split", "Unstack", "BroadcastTo", "Repeat",
         "Tile", "Take", "Cast", "Copy", "Identity", "Softmax", "LogSoftmax", "StopGradient", "MaxPool", "AveragePool", "Moveaxis",
+        "AdaptiveAveragePool", "AdaptiveMaxPool", "Hstack", "Fliplr", "Cumsum", "Diagonal", "Tril", "Triu", "ArraySplit",
+        "Hsplit", "Dsplit", "DepthToSpace", "SpaceToDepth", "ExtractPatches", "PadImages", "CropImages", "Resize",
     ),
 }  # fmt: skip
 """The same for operations of `keras.ops` in a functional model; None: nothing has to be done."""

@@ -12,10 +12,10 @@ from pellucid.errors import UnsupportedLayer
 from pellucid.shapes import Tensor
 
 TWINS = {
-    "Relu": "relu", "Relu6": "relu6", "LeakyRelu": "leaky_relu prelu", "Gelu": "gelu", "Silu": "silu", "Elu": "elu",
+    "Relu": "relu", "Relu6": "relu6", "LeakyRelu": "leaky_relu prelu rrelu", "Gelu": "gelu", "Silu": "silu", "Elu": "elu",
     "Selu": "selu", "Celu": "celu", "Sigmoid": "sigmoid special_expit", "Tanh": "tanh", "Softplus": "softplus",
     "Softsign": "softsign", "Mish": "mish", "HardSigmoid": "hardsigmoid", "HardSilu": "hardswish", "HardTanh": "hardtanh",
-    "HardShrink": "hardshrink", "SoftShrink": "softshrink", "TanhShrink": "tanhshrink", "LogSigmoid": "logsigmoid",
+    "HardShrink": "hardshrink", "SoftShrink": "softshrink", "TanhShrink": "tanhshrink", "LogSigmoid": "logsigmoid log_sigmoid",
     "Threshold": "threshold", "Clip": "clamp clip clamp_min clamp_max",
     "Multiply": "mul multiply rmul", "Matmul": "matmul rmatmul bmm mm mv dot inner outer einsum",
     "Linear": "linear", "Conv": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d",
@@ -26,7 +26,7 @@ TWINS = {
     "Log": "log", "Sqrt": "sqrt", "Square": "square", "Sin": "sin", "Cos": "cos", "Erf": "erf special_erf", "Power": "pow",
     "Rsqrt": "rsqrt", "Add": "add radd", "Subtract": "sub subtract rsub", "Negative": "neg negative", "Mean": "mean",
     "Sum": "sum", "AveragePool": "avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d",
-    "LayerNorm": "layer_norm", "RMSNorm": "rms_norm", "GroupNorm": "group_norm",
+    "LayerNorm": "layer_norm", "RMSNorm": "rms_norm", "GroupNorm": "group_norm instance_norm",
 }  # fmt: skip
 """What `keras.ops` or a layer calls the work of torch functions."""
 
@@ -51,6 +51,9 @@ MULTILINEAR = (*TWINS["Conv"].split(), "addmm", "baddbmm", "addbmm", "addmv", "b
 
 TWO, THREE = ("Multiply", "Matmul", "Divide", "Maximum", "Minimum", "Power", "Add"), ("Linear", "Conv")
 """Kinds that take two tensors, and such that take a kernel and a bias."""
+
+INSTANCE = ("input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum", "eps")
+"""Arguments of `instance_norm`: a group normalization of a channel a group; by what was counted in training it is linear."""
 
 KINDS = {name: kind for kind, names in TWINS.items() for name in names.split()}
 
@@ -89,6 +92,10 @@ def _written(kind: str, name: str, **known: Any) -> Written:
 def kind_of(name: str, args: Any, kwargs: Any) -> str:
     """What `keras.ops` calls the work of a torch function; "" where nothing is known of it."""
     kind = KINDS.get(name, "")
+    if name == "instance_norm" and not {**dict(zip(INSTANCE, args, strict=False)), **kwargs}.get(
+        "use_input_stats", True
+    ):
+        return ""
     if kind == "Max" and ("other" in kwargs or any(hasattr(a, "requires_grad") for a in args[1:2])):
         return "Maximum"
     return "" if kwargs.get("return_indices") else kind
@@ -130,7 +137,10 @@ def normalization(
         *(() if kind == "RMSNorm" else ("bias",)),
         "eps",
     )
-    told = {**dict(zip(names, args, strict=False)), **kwargs}
+    instance = name == "instance_norm"
+    told = {**dict(zip(INSTANCE if instance else names, args, strict=False)), **kwargs}
+    if instance:
+        told["num_groups"] = told["input"].shape[1]
     epsilon = told.get("eps", None if kind == "RMSNorm" else 1e-5)
     node = _written(
         kind, name, epsilon=1.2e-7 if epsilon is None else epsilon, gamma=told.get("weight"),
@@ -147,7 +157,12 @@ def asks(name: str, args: Any, kwargs: Any) -> bool:
     """Whether a function's own gradient is not known to be right."""
     if name in MULTILINEAR:
         return sum(t.requires_grad for t in tensors_in((args, kwargs))) > 1
-    return name not in LINEAR
+    return name not in LINEAR and not (name == "instance_norm" and _counted(args, kwargs))
+
+
+def _counted(args: Any, kwargs: Any) -> bool:
+    """Whether an `instance_norm` takes mean and spread as they were counted in training."""
+    return not {**dict(zip(INSTANCE, args, strict=False)), **kwargs}.get("use_input_stats", True)
 
 
 def depends(value: Any) -> bool:
