@@ -129,6 +129,33 @@ def test_an_encoder_layer_is_its_pieces(method, activation, norm_first):
     alike(net, other, method(), rows(3, TOKENS, 4))
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["batch_first", "time_first"])
+@pytest.mark.parametrize("first", [pl.Flat(), pl.WSquare(), pl.ZBox(low=-4.0, high=4.0)], ids=repr)
+def test_attention_that_reads_the_input_is_a_first_layer(first, turned):
+    import torch
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.look = made("MultiheadAttention", WIDTH, HEADS, batch_first=not turned)
+            self.last = made("Linear", WIDTH, 3)
+
+        def forward(self, x):
+            x = x.transpose(0, 1) if turned else x
+            return self.last(self.look(x, x, x)[0].mean(0 if turned else 1))
+
+    net, given = Net(), keras.Input((TOKENS, WIDTH))
+    theirs, last = layers.MultiHeadAttention(HEADS, WIDTH // HEADS), layers.Dense(3)
+    other = keras.Model(given, last(layers.GlobalAveragePooling1D()(theirs(given, given))))
+    theirs.set_weights(attention_weights(net.look))
+    last.set_weights([arrays(net.last)[0].T, arrays(net.last)[1]])
+    rules = pl.Composite(dense=pl.Epsilon(1e-3), first=first)
+    alike(net, other, pl.LayerRelevance(rules), rows(3, TOKENS, WIDTH))
+    plain = pl.explain(net, rows(3, TOKENS, WIDTH), pl.LayerRelevance(pl.Epsilon(1e-3)), target=1)
+    e = pl.explain(net, rows(3, TOKENS, WIDTH), pl.LayerRelevance(rules), target=1)
+    assert np.abs(e.values - plain.values).max() > 1e-3
+
+
 def exact_gelu(x):
     return keras.activations.gelu(x, approximate=False)
 

@@ -143,6 +143,14 @@ def test_normalizations(kind, method):
 
 @pytest.mark.parametrize("rule", [pl.ZPlus, pl.Gamma, pl.Epsilon])
 def test_functions_with_a_kernel_get_its_rule(rule):
+    with_a_kernel_alike(pl.LayerRelevance(rule()))
+
+
+def test_differences_through_functions_with_a_kernel():
+    with_a_kernel_alike(pl.DeepLift())
+
+
+def with_a_kernel_alike(method):
     import torch
     from torch.nn import functional as F
 
@@ -154,7 +162,7 @@ def test_functions_with_a_kernel_get_its_rule(rule):
         return F.linear(F.relu(h).reshape(len(x), -1), self.weight, self.bias)
 
     net = module(written, kernel=one.weight, offset=one.bias, weight=last.weight, bias=last.bias)
-    alike(net, nn.Sequential(one, nn.ReLU(), nn.Flatten(), last), rows(3, 1, 6, 6), pl.LayerRelevance(rule()))
+    alike(net, nn.Sequential(one, nn.ReLU(), nn.Flatten(), last), rows(3, 1, 6, 6), method)
 
 
 @pytest.mark.parametrize("method", BOTH.values(), ids=BOTH)

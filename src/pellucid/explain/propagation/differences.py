@@ -174,7 +174,7 @@ def pairwise(layer: Any, original: layers.Call, now: Differences) -> layers.Call
     """An operation that multiplies two tensors, or a tensor and a constant."""
 
     def call(a: Any, b: Any = None, *rest: Any, **options: Any) -> Tensor:
-        refuse_three(layer, rest)
+        refuse_three(layer)
         if b is None or not all(varying(layer)):  # an einsum may be of one
             return original(*(t for t in (a, b, *rest) if t is not None), **options)
         return shared(lambda x, y: original(x, y, *rest, **options), a, b, now)

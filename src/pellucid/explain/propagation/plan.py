@@ -25,6 +25,7 @@ from pellucid.explain.propagation.treatments import (
     TREATMENTS,
     UNTREATED,
     Treatment,
+    by_attention,
     by_rule,
     mixes,
 )
@@ -40,6 +41,9 @@ COMPARISONS = (
 
 
 _RELEVANCE, _DIFFERENCES = by_kind(TREATMENTS), by_kind(DIFFERENCES)
+
+PROJECTING = (by_rule, by_attention)
+"""What is done at layers with weights that can be the first; of attention, where its projections are no layers of their own."""
 
 KNOWN = {*_RELEVANCE, *UNTREATED}
 """Kinds of layers of which it is known what they do."""
@@ -139,7 +143,7 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
         (node, treatment, Epsilon()) for node, treatment in _operations(model, OPERATIONS) if treatment is not None
     ]
     _refuse_unknown(model, calls, [*_RELEVANCE, *UNTREATED])
-    rules = {id(layer): rule for layer, treatment, rule in steps if treatment is by_rule and rule.direct}
+    rules = {id(layer): rule for layer, treatment, rule in steps if treatment in PROJECTING and rule.direct}
     reads = [(r, id(c.layer)) for c, r in zip(calls, readings, strict=True) if r is not None and id(c.layer) in rules]
     direct = tuple((reading, rules[layer].moved(reading.moved)) for reading, layer in reads)
     return Plan(tuple(steps), direct, _notes(composite, steps, found=bool(first)))
@@ -236,7 +240,7 @@ def _spreads(activation: Any) -> bool:
 
 def _rule(composite: Composite, name: str, layer: Any, treatment: Treatment, is_first: bool) -> Rule:
     rule = composite.rule(name, layer, is_first=is_first)
-    if not rule.direct or (treatment is by_rule and is_first):
+    if not rule.direct or is_first:
         return rule
     if treatment is not by_rule and name not in composite.named:
         return Epsilon()
@@ -262,6 +266,6 @@ def _refuse_unknown(model: Model, calls: Sequence[layers.Called], known: Sequenc
 
 
 def _first(calls: Sequence[layers.Called], readings: Sequence[Reading | None]) -> set[int]:
-    """Linear layers (by identity) that read the inputs themselves at every call."""
-    linear = [(id(c.layer), r) for c, r in zip(calls, readings, strict=True) if _treatment(c.layer) is by_rule]
+    """Linear layers, and attention with projections (by identity), that read the inputs themselves at every call."""
+    linear = [(id(c.layer), r) for c, r in zip(calls, readings, strict=True) if _treatment(c.layer) in PROJECTING]
     return {layer for layer, _ in linear} - {layer for layer, reading in linear if reading is None}

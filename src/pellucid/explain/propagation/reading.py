@@ -6,7 +6,7 @@ codes, nothing before it has done more than move numbers, copy them or leave som
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -116,15 +116,34 @@ def _on_codes(model: Model, tensors: Sequence[Tensor]) -> tuple[list[layers.Call
     parts = np.split(codes, np.cumsum(sizes, dtype=int)[:-1], axis=1)
     given = [ops.convert_to_tensor(p.reshape(-1, *shape)) for p, shape in zip(parts, shapes, strict=True)]
     many = [ops.repeat(t, len(codes), axis=0) for t in tensors]
-    prepared = [la for la in layers.sublayers(model.native).values() if any(kind in RESCALING for kind in kinds(la))]
-    with layers.all_replaced((la, _as_it_is) for la in prepared), layers.recorded(model.native) as calls:
-        model.forward_from(given, many)
+    inside = layers.sublayers(model.native).items()
+    prepared = [(la, _as_it_is) for _, la in inside if any(kind in RESCALING for kind in kinds(la))]
+    with layers.all_replaced(prepared), layers.recorded(model.native) as calls:
+        heads = [(la, _projecting(name, la, calls)) for name, la in inside if "MultiheadAttention" in kinds(la)]
+        with layers.all_replaced(heads):
+            model.forward_from(given, many)
     order = np.argsort(_keys(codes[:WORDS]))
     return calls, [_reading(call, codes, order, shapes) for call in calls]
 
 
 def _as_it_is(original: layers.Call) -> layers.Call:
     return lambda x, *rest, **options: x
+
+
+def _projecting(name: str, layer: Any, calls: list[layers.Called]) -> Callable[[layers.Call], layers.Call]:
+    """Lists what each projection of torch's attention reads, which is one layer to it, examples first."""
+    from keras import ops
+
+    def make(original: layers.Call) -> layers.Call:
+        def call(query: Tensor, key: Tensor, value: Tensor, *rest: Any, **options: Any) -> Any:
+            output = original(query, key, value, *rest, **options)
+            turned = [t if layer.batch_first else ops.swapaxes(t, 0, 1) for t in (query, key, value)]
+            calls.extend(layers.Called(name, layer, (t,), output) for t in turned)
+            return output
+
+        return call
+
+    return make
 
 
 def _codes(size: int) -> Floats:

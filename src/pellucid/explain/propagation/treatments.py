@@ -170,7 +170,7 @@ def by_pairs(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers
     """A product of two tensors by halves; one of a tensor and a constant is linear."""
 
     def call(a: Any, b: Any = None, *rest: Any, **options: Any) -> Tensor:
-        refuse_three(layer, rest)
+        refuse_three(layer)
         if b is None or not all(varying(layer)):  # an einsum may be of one
             return original(*(t for t in (a, b, *rest) if t is not None), **options)
         return halved(lambda x, y: original(x, y, *rest, **options), a, b)
@@ -178,11 +178,9 @@ def by_pairs(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers
     return call
 
 
-def refuse_three(layer: Any, rest: Sequence[Any]) -> None:
-    """Raise for a product of more than two tensors, as an einsum can be."""
-    from keras import ops
-
-    if any(ops.is_tensor(t) for t in rest):
+def refuse_three(layer: Any) -> None:
+    """Raise for a product of more than two tensors that depend on the inputs, as an einsum can be."""
+    if any(_varying(layer)[2:]):
         raise UnsupportedLayer(refusal(f"operation {layer.name!r} ({type(layer).__name__}) of more than two tensors"))
 
 
@@ -212,12 +210,17 @@ def by_numerator(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> la
 
 def varying(node: Any) -> Sequence[bool]:
     """Which of the two arguments of an operation depend on the model's inputs; the others are constants."""
+    return _varying(node)[:2]
+
+
+def _varying(node: Any) -> Sequence[bool]:
+    """The same of all its arguments."""
     from keras import KerasTensor
 
     if hasattr(node, "varying"):  # written in a torch module, and called just now
         return node.varying
     given = node._inbound_nodes[0].arguments
-    return [isinstance(a, KerasTensor) for a in (*given.args, *given.kwargs.values())[:2]]
+    return [isinstance(a, KerasTensor) for a in (*given.args, *given.kwargs.values())]
 
 
 def by_attention(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
