@@ -21,12 +21,13 @@ STEPS = (3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 40, 50)
 PASSES = {
     "integrated_gradients": "gradients", "smooth_grad": "gradients", "expected_gradients": "gradients",
     "conductance": "gradients", "internal_influence": "gradients", "occlusion": "forwards",
-    "gradient": "both", "guided_backprop": "both", "grad_cam": "both",
+    "gradient": "gradients", "guided_backprop": "gradients", "grad_cam": "gradients",
 }  # fmt: skip
 """What each method needs of the bare model."""
 
-ONE_PASS, MANY = ("gradient", "guided_backprop", "grad_cam"), 512
-"""Methods of one pass, and how many examples they are given: of fewer, only the call itself would be timed."""
+ONE_PASS = ("gradient", "guided_backprop", "grad_cam")
+MANY, ROWS = 512, 16_384
+"""Methods of one pass, and how many examples and rows of a table they are given: of fewer, only the call would be timed."""
 
 WITHOUT = {
     "xplique": ("expected_gradients", "conductance", "internal_influence"),
@@ -41,13 +42,12 @@ CHUNKS = {
     ("captum", "occlusion"): (64, 16, 4, 1),
     ("captum", "conductance"): (3200, 1600, 1024, 512, 256, 128, 64),
     ("captum", "internal_influence"): (3200, 1600, 1024, 512, 256, 128, 64),
-    ("xplique", "gradient"): (512, 256, 128, 64, 32),
-    ("xplique", "guided_backprop"): (512, 256, 128, 64, 32),
-    ("xplique", "grad_cam"): (512, 256, 128, 64, 32),
+    ("xplique", "gradient"): (16384, 4096, 1024, 512, 256, 128, 64, 32),
+    ("xplique", "guided_backprop"): (16384, 4096, 1024, 512, 256, 128, 64, 32),
+    ("xplique", "grad_cam"): (16384, 4096, 1024, 512, 256, 128, 64, 32),
     ("xplique", "integrated_gradients"): (25600, 6400, 3200, 1024, 512, 256, 128, 64, 32),
     ("xplique", "smooth_grad"): (32768, 8192, 4096, 1024, 512, 256, 128, 64),
     ("xplique", "occlusion"): (64, 32, 16),
-    ("floor", "both"): (512, 256, 128, 64),
     ("floor", "gradients"): (16384, 8192, 4096, 2048, 1024, 512, 256, 128, 64, 32),
     ("floor", "forwards"): (16384, 8192, 4096, 2048, 1024, 512, 256, 128, 64),
 }
@@ -79,7 +79,8 @@ class Bench:
 
     def examples(self, method: str) -> int:
         """How many examples of it a method is given."""
-        return max(self.count, MANY) if method in ONE_PASS else self.count
+        many = ROWS if self.case.case.name == "table" else MANY
+        return max(self.count, many) if method in ONE_PASS else self.count
 
     def seconds(self, row: Row, count: int | None = None) -> float:
         """Seconds of one run, of all examples or of the first ones."""

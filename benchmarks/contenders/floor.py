@@ -32,11 +32,6 @@ class Floor:
         """`rows` outputs."""
         return self._passes(self._forward, rows, chunk)
 
-    def both(self, count: int, rows: int, chunk: int) -> tf.Tensor:
-        """`rows` outputs and as many input gradients: what a map of one pass needs, and the score that it explains."""
-        self._passes(self._forward, rows, chunk)
-        return self._passes(self._gradient, rows, chunk)
-
     def _passes(self, step: tf.types.experimental.PolymorphicFunction, rows: int, chunk: int) -> tf.Tensor:
         full, rest = divmod(rows, chunk)
         for size in [chunk] * full + [rest] * (rest > 0):
