@@ -153,8 +153,8 @@ def test_what_cannot_be_shared_out_is_refused():
     inside = keras.Sequential([keras.Input((4,)), layers.Dense(3, "sparsemax", name="gate"), layers.Dense(2)])
     with pytest.raises(UnsupportedLayer, match=re.escape("activation of 'gate' (sparsemax)")):
         pl.explain(inside, np.ones((2, 4)), pl.DeepLift())
-    with pytest.raises(UnsupportedLayer, match=r"operation 'cumsum\w*' \(keras\.ops, Cumsum\)"):
-        pl.explain(lambda x: ops.cumsum(x, axis=1)[:, -1], np.ones((2, 4)), pl.DeepLift())
+    with pytest.raises(UnsupportedLayer, match=r"operation 'cumprod\w*' \(keras\.ops, Cumprod\)"):
+        pl.explain(lambda x: ops.cumprod(x, axis=1)[:, -1], np.ones((2, 4)), pl.DeepLift())
     with pytest.raises(NotDifferentiable, match="gives NumPy arrays"):
         pl.explain(lambda x: np.asarray(x)[:, 0], np.ones((2, 4)), pl.DeepLift())
     with pytest.raises(
