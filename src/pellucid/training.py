@@ -301,6 +301,11 @@ def _tokens(plan: DefaultModel, start: Any) -> Any:
 _BODIES = {"tabular": _table, "image": _image, "sequence": _sequence, "audio": _sequence, "text": _tokens}
 
 
+def _words(data: Dataset) -> int:
+    """How many different tokens there can be."""
+    return int(data.x.max()) + 1 if data.vocabulary is None else len(data.vocabulary)
+
+
 def default_model(data: Dataset) -> DefaultModel:
     """The builder of a sound small model for these training data.
 
@@ -318,7 +323,7 @@ def default_model(data: Dataset) -> DefaultModel:
     if data.y is None:
         raise NotApplicable("a model needs labels (y) to learn from; give them, or a model of your own")
     if data.kind == "text":
-        return DefaultModel("text", data.x.shape[1:], _outputs(data), vocabulary=int(data.x.max()) + 1)
+        return DefaultModel("text", data.x.shape[1:], _outputs(data), vocabulary=_words(data))
     if data.kind == "video":
         raise NotApplicable("there is no default model for videos; give one, such as pl.models.video_transformer")
     axes = {"tabular": 2, "image": 4, "sequence": 3, "audio": 3}[data.kind or "tabular"]

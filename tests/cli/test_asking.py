@@ -113,3 +113,13 @@ def test_a_unit_is_named_as_it_is_asked_for():
         found = pl.explain(net, np.ones((1, 6, 6, 1)), pl.Gradient(), asking.output(text, None))
         place = text.removeprefix("inner[").removesuffix("]").replace(",", ", ")
         assert asking.heading(found, 0, 4).startswith(f"row 4: unit {place} of inner is ")
+
+
+def test_a_word_stands_beside_its_place():
+    ids = np.array([[3, 1, 0]])
+    one = np.ones(1)
+    made = Explanation(
+        values=np.array([[0.5, -2.0, 0.0]]), inputs=ids, output=one, classes=one.astype(int), converged=one > 0,
+        evaluations=one, selector=np.ones((1, 2)), kind="text", vocabulary=("", "[?]", "not", "good"),
+    )  # fmt: skip
+    assert [part["input"] for part in asking.largest(made, 0, 2)] == ["position (1) “[?]”", "position (0) “good”"]

@@ -105,3 +105,10 @@ def test_real_images(real_data):
     data = pl.data.load(real_data("pneumoniamnist/pneumoniamnist.npz"))
     assert data.train.x.shape == (2428, 28, 28, 1)
     assert data.test.task == "classification"
+
+
+def test_npz_may_bring_the_words_of_a_text(tmp_path):
+    x = np.array([[1, 2, 0]] * 10)
+    np.savez(tmp_path / "text.npz", x=x, y=np.arange(10) % 2, vocabulary=np.array(["", "good", "film"]))
+    train, test = pl.data.load(tmp_path / "text.npz")
+    assert (train.kind, train.vocabulary, test.vocabulary) == ("text", ("", "good", "film"), ("", "good", "film"))

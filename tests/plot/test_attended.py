@@ -90,3 +90,12 @@ def test_what_cannot_be_placed_is_told(weights):
         pl.plot.attention_map(reading(weights(7), np.ones((1, 7)), "tabular"), 7)
     with pytest.raises(UnknownName):
         pl.plot.attention_map(reading(weights(7), np.ones((1, 7)), "tabular"), 0, "other")
+
+
+def test_words_come_from_the_vocabulary(weights):
+    made = reading(weights(5), np.array([[4, 9, 7, 0]]), "text", vocabulary=tuple(f"w{i}" for i in range(10)))
+    picture = pl.plot.attention_map(made)
+    assert [t.text for t in of(Text, picture) if t.text.startswith("w")] == ["w4", "w9", "w7"]
+    assert "“w9”" in pl.plot.attention_map(made, 2).title
+    assert {"w4", "w9", "w7"} <= {t.text for t in of(Text, pl.plot.attention_lines(made))}
+    assert any(cell in ("w4", "w9", "w7", "[class]") for cell in pl.plot.attention_grid(made).table.rows[0])

@@ -98,3 +98,12 @@ def test_inputs_of_sounds_and_videos_are_called_by_their_place(explanation, kind
     assert names[-1] == last
     assert len(names) == values.shape[1] == np.prod(shape[1:])
     assert values[0, -1] == values[0].max()
+
+
+def test_words_count_wherever_they_stand_and_padding_does_not():
+    ids = np.array([[3, 5, 3, 0], [5, 7, 0, 0]])
+    values = np.array([[1.0, -2.0, -0.5, 9.0], [4.0, 0.25, 9.0, 9.0]])
+    found = summarise(explanation(values, inputs=ids, kind="text", vocabulary=tuple("0123456789")))
+    assert found.names == ("3", "5", "7")
+    assert found.values.tolist() == [0.25, 3.0, 0.125], "in each text a word's values are added up first"
+    assert summarise(explanation(values, inputs=ids, kind="text")).names == ("token 3", "token 5", "token 7")

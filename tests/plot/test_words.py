@@ -115,3 +115,13 @@ def test_words_left_out_have_no_ground(explanation):
     values[0, 0] = 0.02
     picture = attribution(explanation(values, np.ones((1, 300), int), kind="text"), 0)
     assert [b.opacity for b in boxes(picture) if "words" in b.tip] == [0.0]
+
+
+def test_words_come_from_the_vocabulary_unless_others_are_given(draw, explanation):
+    known = tuple(f"w{i}" for i in range(30))
+    made = explanation(VALUES, IDS, kind="text", vocabulary=known)
+    inner = [i for i in IDS[0] if i]
+    assert {f"w{i}" for i in inner} <= set(texts(attribution(made, 0)))
+    assert "not" in texts(attribution(made, 0, tokens=("not", "a", "bad", "film")))
+    short = explanation(VALUES, IDS, kind="text", vocabulary=known[:5])
+    assert "token 9" in texts(attribution(short, 0)), "a number that has no word stays one"

@@ -115,6 +115,58 @@ def test_tokens_columns_and_patches_are_found_behind_a_class_token(generator):
         np.testing.assert_allclose(found.detail["moves"][:, 1], np.abs(p - q).sum(1) / 2, atol=1e-5)
 
 
+def moved(net, x, kind, part):
+    """How far the output moves, by total variation, when one part of the input is black or silent."""
+    changed = np.array(x)
+    changed[(slice(None), *part)] = 0
+    p, q = pl.wrap(net).probabilities(x), pl.wrap(net).probabilities(changed)
+    return np.abs(p - q).sum(1) / 2
+
+
+@pytest.mark.parametrize("pool", ["class", "attention"])
+@pytest.mark.parametrize(
+    "name, shape, patch, second, last",
+    [
+        ("audio", (16, 8), (4, 4), np.s_[0:4, 4:8], np.s_[12:16, 4:8]),
+        ("audio", (16, 8), (2, 4), np.s_[0:2, 4:8], np.s_[14:16, 4:8]),  # as many patches as there are frames
+        ("video", (4, 6, 6, 1), (2, 3, 2), np.s_[0:2, 0:3, 2:4], np.s_[2:4, 3:6, 4:6]),
+        ("vision", (8, 8, 3), (4, 2), np.s_[0:4, 2:4], np.s_[4:8, 6:8]),
+        ("sequence", (12, 2), 3, np.s_[3:6,], np.s_[9:12,]),
+    ],
+)
+def test_parts_of_any_form_are_what_positions_have_grown_from(generator, pool, name, shape, patch, second, last):
+    keras.utils.set_random_seed(0)
+    kind = {"vision": "image"}.get(name, name)
+    net = getattr(pl.models, f"{name}_transformer")(shape, 2, patch=patch, width=8, depth=1, heads=2, pool=pool)
+    x = generator.normal(size=(5, *shape)).astype("float32")
+    found = pl.verify(net, pl.explain(net, pl.Dataset(x, kind=kind), pl.Gradient()), pl.AttentionAgreement())[0]
+    sizes = (patch,) if isinstance(patch, int) else patch
+    count = int(np.prod([side // size for side, size in zip(shape, sizes, strict=False)]))
+    assert found.detail["attention"].shape == found.detail["moves"].shape == (5, count), found
+    assert found.detail["moves"][:, 1] == pytest.approx(moved(net, x, kind, second), abs=1e-5)
+    assert found.detail["moves"][:, -1] == pytest.approx(moved(net, x, kind, last), abs=1e-5)
+    own = pl.attention(net, x)[-1]
+    assert found.detail["attention"] == pytest.approx(own.mean(1)[:, 0, -count:], abs=1e-6)
+
+
+def test_where_no_position_alone_moves_the_output_its_order_is_not_held_against_attention(picking, flagged):
+    """A model as sure as can be: only an example in which the flag decides between close answers says anything."""
+    keras.utils.set_random_seed(1)
+    net, x = picking(6, 2, layers.Dense(3), gain=20.0), flagged(40, 6, 2)
+    e = pl.explain(net, x, pl.Gradient())
+    soft = pl.verify(net, e, pl.AttentionAgreement(bound=0.3))[0]
+    moves = soft.detail["moves"].max(1)
+    idle = moves < 0.3
+    assert 0 < idle.sum() < 40
+    assert soft.detail["idle"] == idle.sum()
+    assert np.isnan(soft.detail["settled_per_example"]).tolist() == idle.tolist()
+    assert soft.detail["settled"] == pytest.approx(np.nanmean(soft.detail["settled_per_example"]))
+    assert soft.verdict == "agrees"
+    assert f"In {idle.sum()} of these no position alone moves the output" in soft.detail["explanation"]
+    none = pl.verify(net, e, pl.AttentionAgreement(bound=0.999999))[0]
+    assert (none.verdict, none.detail["settled"], none.detail["settled_interval"]) == ("unclear", None, None)
+
+
 def test_the_interval_covers_as_often_as_it_says():
     draw = np.random.default_rng(3)
     mixed = lambda size: draw.choice([1.0, 0.6, 0.2, -0.2], p=[0.4, 0.3, 0.2, 0.1], size=size)  # noqa: E731

@@ -99,6 +99,48 @@ def test_attention_that_points_elsewhere_is_not_faithful(picking, flagged):
     assert found.value < 0
 
 
+def test_an_output_that_no_single_position_moves_is_no_evidence_against_attention(flagged):
+    """Two tokens are attended to and say the same: without one of them the answer is the same, without both it is not."""
+    from keras import ops
+
+    tokens = keras.Input((8, 3))
+
+    class Look(layers.Layer):
+        def call(self, inputs):
+            flags = ops.maximum(inputs[:, None, None, :, 0], 1e-6)
+            return self.attend(flags / ops.sum(flags, axis=-1, keepdims=True), inputs[:, None, :, 1:])[:, 0, 0]
+
+        def attend(self, weights, values):
+            return ops.matmul(weights, values)
+
+        def compute_output_shape(self, input_shape):
+            return (input_shape[0], input_shape[-1] - 1)
+
+    net = keras.Model(tokens, layers.Dense(3, use_bias=False)(Look(name="look")(tokens)))
+    net.layers[-1].set_weights([np.array([[40.0, -40, 0], [0, 0, 0]])])
+    x = flagged(24, 8, 2)
+    one = x[..., 0].argmax(1)
+    other = (one + 3) % 8
+    x[np.arange(24), other] = x[np.arange(24), one]
+    x[..., 1] = np.sign(x[..., 1]) * (0.5 + np.abs(x[..., 1]))
+    found = verdict(net, x)
+    assert found.detail["permutation"].verdict == "moves the output"
+    assert found.detail["agreement"].detail["idle"] == 24
+    assert found.verdict == "undecided", found.detail["explanation"]
+    assert found.value is None
+
+
+def test_the_search_for_other_weights_may_be_left_out(picking, flagged):
+    keras.utils.set_random_seed(7)
+    net, x = picking(8, 2, layers.Dense(3)), flagged(24, 8, 2)
+    e = pl.explain(net, x, pl.Gradient())
+    without, whole = pl.verify(net, e, [pl.AttentionFaithfulness(adversary=a) for a in (None, QUICK)])
+    assert (without.verdict, without.value) == (whole.verdict, whole.value)
+    assert (without.detail["adversary"], without.detail["exclusive"]) == (None, None)
+    assert "only one" not in without.detail["explanation"]
+    assert without.provenance.evaluations < whole.provenance.evaluations
+
+
 def test_few_examples_leave_it_open_and_the_trust_in_an_explanation_is_another_matter(picking, flagged):
     keras.utils.set_random_seed(7)
     net, x = picking(8, 2, layers.Dense(3)), flagged(24, 8, 2)

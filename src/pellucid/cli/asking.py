@@ -158,13 +158,21 @@ def _parts(found: Any, name: Any, i: int) -> list[dict[str, Any]]:
     errors = None if found.standard_error is None else pick(found.standard_error)
     return [
         {
-            "input": _label(found, name, index),
+            "input": _label(found, name, index) + _word(found, given, index),
             "value": float(given[index]) if given.shape == values.shape else None,  # one number for several channels
             "attribution": float(values[index]),
             "standard_error": None if errors is None else float(errors[index]),
         }
         for index in np.ndindex(values.shape)
     ]
+
+
+def _word(found: Any, given: Any, index: tuple[int, ...]) -> str:
+    """The word at a place of a text, where the words are known."""
+    known = found.vocabulary
+    if known is None or found.hidden or len(index) != 1 or given.dtype.kind not in "iu":
+        return ""
+    return f" “{known[int(given[index])]}”"
 
 
 def _label(found: Any, name: Any, index: tuple[int, ...]) -> str:

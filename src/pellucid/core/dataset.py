@@ -31,9 +31,12 @@ class Dataset(Value):
         ids: An identifier (B,) of each example.
         columns: For a table whose columns were encoded, the original column (F,) that each came from; columns of
             one origin are hidden and shuffled together.
+        vocabulary: For a text, the word of each token number (V,): `vocabulary[7]` is the word of token 7, and
+            `vocabulary[0]` that of padding.
+        name: What the data are called.
 
     Raises:
-        InvalidInput: Lengths that differ, no examples, or names that do not fit.
+        InvalidInput: Lengths that differ, no examples, names that do not fit, or tokens that have no word.
 
     Example:
         >>> import numpy as np, pellucid as pl
@@ -51,6 +54,7 @@ class Dataset(Value):
     ids: Any = None
     columns: Sequence[str] | None = None
     name: str = ""
+    vocabulary: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
@@ -58,10 +62,10 @@ class Dataset(Value):
         for name in ("y", "groups", "ids"):
             if (value := getattr(self, name)) is not None:
                 put(name, np.asarray(value))
-        for name in ("feature_names", "class_names", "columns"):
+        for name in ("feature_names", "class_names", "columns", "vocabulary"):
             if (value := getattr(self, name)) is not None:
                 put(name, tuple(map(str, value)))
-        put("kind", self.kind or _guess_kind(self.x))
+        put("kind", self.kind or ("text" if self.vocabulary is not None else _guess_kind(self.x)))
         self._check()
 
     def _check(self) -> None:
@@ -83,6 +87,22 @@ class Dataset(Value):
             names = getattr(self, name)
             if names is not None and self.kind == "tabular" and len(names) != width:
                 raise InvalidInput(f"{name}: expected {width} names, one a column of x, got {len(names)}")
+        if self.vocabulary is not None:
+            self._check_words(len(self.vocabulary))
+
+    def _check_words(self, count: int) -> None:
+        """Refuse words for what is no text, and tokens that have none."""
+        if self.kind != "text":
+            raise InvalidInput(
+                f'vocabulary: gives the words of token numbers, so kind must be "text", got {self.kind!r}'
+            )
+        whole = [a for a in self.x.values() if a.dtype.kind in "iu"] if isinstance(self.x, dict) else [self.x]
+        for tokens in (a for a in whole if a.size):
+            if tokens.min() < 0 or tokens.max() >= count or np.any(np.mod(tokens, 1)):
+                found = f"{tokens.min():g} to {tokens.max():g}" if not np.any(np.mod(tokens, 1)) else "fractions"
+                raise InvalidInput(
+                    f"vocabulary: has the words of {count} tokens, numbered from 0, but x holds {found}; give a word for each"
+                )
 
     def __len__(self) -> int:
         return len(next(iter(self.x.values())) if isinstance(self.x, dict) else self.x)

@@ -103,7 +103,9 @@ def _dataset(
         if found is None:
             raise UnknownName(f"{path}: {unknown('array', choice.groups, archive)}")
         groups = archive[found]
-    text: dict[str, Any] = {n: archive[n].astype(str) for n in ("class_names", "feature_names") if n in archive}
+    text: dict[str, Any] = {
+        n: archive[n].astype(str) for n in ("class_names", "feature_names", "vocabulary") if n in archive
+    }
     ids = np.arange(len(x))
     if tuple(parts) != ("",):  # row 3 of one array is not row 3 of another
         ids = np.char.add(f"{path.stem}/{inputs} ", ids.astype(str))

@@ -29,13 +29,18 @@ from pellucid.plot.scene import Picture, shorten, text_width
 from pellucid.plot.signals import signal_map
 from pellucid.plot.spectrograms import BANDS, spectrogram_map
 from pellucid.plot.theme import SMALL
-from pellucid.plot.words import words_map
+from pellucid.plot.words import words_map, words_of
 from pellucid.shapes import Floats
 
 
 @dataclass(frozen=True)
 class Gaze(Reading):
     """Words and colours of attention: magnitudes; `target` is who looks and `method` in which layer and heads."""
+
+    @property
+    def quantity(self) -> str:
+        """What the colours are."""
+        return "its weight"
 
     @property
     def title(self) -> str:
@@ -67,7 +72,8 @@ def attention_map(
         layer: The name or number of an attention; the last by default.
         head: A head, or several whose mean is drawn; None for the mean of all.
         example: Which of the examples.
-        tokens: The words of a text, one for each of its tokens (T,), or for each that is not padding.
+        tokens: The words of a text, one for each of its tokens (T,), or for each that is not padding; None takes them
+            from the dataset's `vocabulary`, or else writes the tokens' numbers.
         width: Width of the picture in pixels.
         beside: Whether an image or spectrogram stands beside its map.
 
@@ -97,7 +103,9 @@ def _called(reading: Any, example: int, count: int, query: int, tokens: Sequence
     """A position in words."""
     found = positions(reading, example, count, tokens)
     name = dict(zip(found.places.tolist(), found.names, strict=True)).get(query)
-    if name is None or name == CLASS or count == 1:
+    if count == 1:
+        return "the model"  # a query of no position: that of a layer that pools
+    if name is None or name == CLASS:
         return name or "padding"
     word = {BY_PATCH: "patch ", BY_NUMBER: "position "}.get(found.read, "")
     return f"{word}{name}" if word else f"“{name}”"
@@ -109,7 +117,7 @@ def _placed(
     row, name, heading = looked
     if (ids := ids_of(reading, example, len(row))) is not None:
         row = row[len(row) - len(ids) :]
-        return words_map(ids, row, _gaze(name, heading, row), tokens, room[0])
+        return words_map(ids, row, _gaze(name, heading, row), words_of(reading, ids, tokens), room[0])
     inputs = reading.inputs
     shown = np.asarray(next(iter(inputs.values())) if isinstance(inputs, dict) else inputs)[example]
     grid = grid_of(reading.kind, shown.shape)

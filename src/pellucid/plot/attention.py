@@ -64,7 +64,8 @@ def attention_grid(
     Args:
         reading: An `AttentionReading`.
         example: Which of its examples.
-        tokens: The words of a text, one for each of its tokens (T,), or for each that is not padding.
+        tokens: The words of a text, one for each of its tokens (T,), or for each that is not padding; None takes them
+            from the dataset's `vocabulary`, or else writes the tokens' numbers.
         width: Width of the picture in pixels.
 
     Raises:

@@ -20,7 +20,7 @@ from pellucid.plot.signals import signal_map
 from pellucid.plot.spectrograms import BANDS, spectrogram_map
 from pellucid.plot.theme import SMALL
 from pellucid.plot.videos import video_strip
-from pellucid.plot.words import words_map
+from pellucid.plot.words import words_map, words_of
 from pellucid.shapes import Array
 
 
@@ -46,8 +46,8 @@ def attribution(
         index: Which of its examples.
         top: How many inputs of a table are drawn; the rest are one bar of their sum, where a sum means something.
         width: Width of the picture in pixels.
-        tokens: The words of a text, one for each of its tokens (T,), or for each that is not padding; None writes the
-            tokens' numbers.
+        tokens: The words of a text, one for each of its tokens (T,), or for each that is not padding; None takes them
+            from the dataset's `vocabulary`, or else writes the tokens' numbers.
         beside: Whether an image stands beside its map, and the like for sounds and videos.
 
     Raises:
@@ -82,7 +82,8 @@ def _placed(e: Any, index: int, room: tuple[float, bool], tokens: Sequence[str] 
     if e.kind == "sequence" and len(shape) == 2 and values.ndim <= 2:
         return signal_map(np.asarray(e.inputs[index]), values, reading, e.feature_names, width)
     if len(shape) == 1 and values.ndim == 1 and (e.kind == "text" or tokens is not None):
-        return words_map(np.asarray(e.inputs[index]), values, reading, tokens, width)
+        ids = np.asarray(e.inputs[index])
+        return words_map(ids, values, reading, words_of(e, ids, tokens), width)
     return None
 
 

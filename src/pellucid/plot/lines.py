@@ -59,7 +59,8 @@ def attention_lines(
         layer: The name or number of an attention; the last by default.
         head: A head, or several whose mean is drawn; None for the mean of all.
         example: Which of the examples.
-        tokens: The words of a text, one for each of its tokens (T,), or for each that is not padding.
+        tokens: The words of a text, one for each of its tokens (T,), or for each that is not padding; None takes them
+            from the dataset's `vocabulary`, or else writes the tokens' numbers.
         width: Width of the picture in pixels.
 
     Raises:
@@ -102,6 +103,8 @@ def chosen(reading: Any, layer: str | int, head: int | Sequence[int] | None, exa
     stack = np.asarray(reading[layer][example])
     name = layer if isinstance(layer, str) else reading.names[layer]
     asked = _heads(head, len(stack))
+    if len(stack) == 1:
+        return stack[0].astype(float), str(name)
     which = (
         f"head {asked[0] % len(stack)}"
         if len(asked) == 1

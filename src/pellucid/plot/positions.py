@@ -10,7 +10,7 @@ import numpy as np
 
 from pellucid.errors import InvalidInput
 from pellucid.plot.heat import channels_first
-from pellucid.plot.words import named
+from pellucid.plot.words import named, words_of
 from pellucid.shapes import Array
 
 CLASS = "[class]"
@@ -56,7 +56,7 @@ def positions(reading: Any, example: int, count: int, tokens: Sequence[str] | No
     if count == 1:
         return Positions(np.zeros(1, int), ("query",))
     ids = ids_of(reading, example, count)
-    if ids is not None and (found := _words(named(ids, tokens), count - len(ids))):
+    if ids is not None and (found := _words(named(ids, words_of(reading, ids, tokens)), count - len(ids))):
         return found  # a text that is all padding has no words: its positions are numbers
     if tokens is not None and ids is None:
         return _given(tokens, count)

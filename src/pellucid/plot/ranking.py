@@ -16,6 +16,7 @@ from pellucid.plot.axes import Scale, bar, limits, tick_label, ticks, whisker
 from pellucid.plot.heat import channels_first, heatmap
 from pellucid.plot.scene import Box, Line, Mark, Picture, Table, Text, shorten, text_width
 from pellucid.plot.theme import SMALL
+from pellucid.plot.words import words_of
 from pellucid.shapes import Array, Floats
 
 RESAMPLES = 1000
@@ -26,7 +27,8 @@ class Importance(Record):
     """Mean absolute attribution of each input over many examples, with a bootstrap interval over the examples.
 
     Attributes:
-        names: The inputs: columns of a table (encoded columns of one origin together), tokens' places, or pixels.
+        names: The inputs: columns of a table (encoded columns of one origin together), words of texts, bands of
+            spectrograms, or pixels.
         values: Mean absolute attribution (F,), or (H, W) for images, in units of the score explained.
         low, high: Ends of the percentile interval, the shape of `values`.
         shares: Each value over the sum of all.
@@ -69,7 +71,8 @@ def summarise(explanation: Any, *, level: float = 0.95, seed: int = 0) -> Import
     """The mean absolute attribution of each input over the examples of an explanation.
 
     Encoded columns of one origin are added up in each example before the absolute value is taken, so that a category
-    spread over ten columns counts as one input.
+    spread over ten columns counts as one input; so are the places of a text where the same word stands. What happens at one
+    time in one sound or video happens at another in the next: their absolute values are added up over time.
 
     Example:
         >>> import numpy as np
@@ -79,8 +82,10 @@ def summarise(explanation: Any, *, level: float = 0.95, seed: int = 0) -> Import
         >>> summarise(e).values
         array([2., 2.])
     """
-    names, parts = by_column(explanation)
+    names, parts = by_word(explanation) if _is_text(explanation) else by_column(explanation)
     parts = np.abs(parts).astype(float)
+    if explanation.kind in ("audio", "video") and not explanation.hidden and not isinstance(explanation.values, dict):
+        names, parts = over_time(explanation, names, parts)
     count, flat = len(parts), parts.reshape(len(parts), -1)
     generator = stream(seed, "importance")
     weights = generator.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count
@@ -101,6 +106,37 @@ def _ends(weights: Floats, flat: Floats, levels: tuple[float, float]) -> Floats:
         drawn = weights @ flat[:, start : start + 2048]
         blocks.append(np.concatenate([np.quantile(drawn, levels, axis=0), np.quantile(drawn / total, levels, axis=0)]))
     return np.concatenate(blocks, axis=1)
+
+
+def over_time(explanation: Any, names: list[str], parts: Floats) -> tuple[list[str], Floats]:
+    """Sizes (B, M) of the bands of spectrograms, (B, H, W) of the pixels of videos; others as they are."""
+    shape = explanation.values.shape[1:]
+    if explanation.kind == "audio" and len(shape) == 2:
+        bands = explanation.feature_names or [f"band {i}" for i in range(shape[1])]
+        return list(bands), parts.reshape(-1, *shape).sum(1)
+    if explanation.kind == "video" and len(shape) == 4:
+        return [], parts.reshape(-1, *shape).sum((1, 4))
+    return names, parts
+
+
+def _is_text(explanation: Any) -> bool:
+    ids, values = explanation.inputs, explanation.values
+    plain = (
+        hasattr(ids, "dtype") and hasattr(values, "ndim") and ids.ndim == values.ndim == 2 and not explanation.hidden
+    )
+    return explanation.kind == "text" and plain and ids.shape == values.shape
+
+
+def by_word(explanation: Any) -> tuple[list[str], Array]:
+    """Names (V,) and attributions (B, V) of the words of texts, wherever they stand; padding (token 0) is left out."""
+    ids = np.asarray(explanation.inputs).astype(int)
+    found, place = np.unique(ids, return_inverse=True)
+    total = np.zeros((len(ids), len(found)))
+    np.add.at(total, (np.arange(len(ids))[:, None], place.reshape(ids.shape)), explanation.values)
+    names = list(words_of(explanation, found) or [f"token {i}" for i in found])
+    if found[0] == 0 and len(found) > 1:
+        return names[1:], total[:, 1:]
+    return names, total
 
 
 def by_column(explanation: Any) -> tuple[list[str], Array]:

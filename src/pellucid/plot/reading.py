@@ -41,6 +41,11 @@ class Reading:
         return self.contributes or self.negative
 
     @property
+    def quantity(self) -> str:
+        """What the colours are, of one part of the input."""
+        return "what it counts for" if self.contributes else "its value"
+
+    @property
     def title(self) -> str:
         """What is drawn."""
         if self.contributes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def words_map(ids: Array, values: Floats, reading: Reading, tokens: Sequence[str
         marks.append(Text(0, base + 4, f"padding: {figure(padding)}", "muted", SMALL))
     base += 24 if padding else 0
     marks += [Text(0, 12, reading.heading(width), "muted", SMALL), *_legend(reading, base + 4)]
-    told = f"The text, each word on the colour of what it counts for; {reading.legend}."
+    told = f"The text, each word on the colour of {reading.quantity}; {reading.legend}."
     told += " Stretches where no word counts much are left out." if any(w.left_out for w in words) else ""
     rows = [(w.place, w.text, figure(w.value)) for w in words] + ([("", "padding", figure(padding))] if padding else [])
     table = Table(("place", "word", "attribution"), tuple(rows))
@@ -76,6 +77,14 @@ def _read(ids: Array, along: Floats, tokens: Sequence[str] | None) -> tuple[list
     words = [Word(name, place, float(along[place])) for place, name in named(ids, tokens)]
     outside = np.delete(along, [word.place for word in words])
     return words, float(outside.sum()) if np.any(outside) else 0.0
+
+
+def words_of(record: Any, ids: Array, tokens: Sequence[str] | None = None) -> Sequence[str] | None:
+    """The words of token numbers (T,): those given, else those of the record's vocabulary; None where it has none."""
+    known = getattr(record, "vocabulary", None)
+    if tokens is not None or known is None:
+        return tokens
+    return [known[int(i)] if 0 <= i < len(known) else f"token {i}" for i in ids]
 
 
 def named(ids: Array, tokens: Sequence[str] | None) -> list[tuple[int, str]]:

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pellucid.core.attention import Seen, rows_each, watched
+from pellucid.core.attention_ground import Ground, ground_of
+from pellucid.core.attention_streams import Link, Stream, Wiring, wiring
 from pellucid.errors import InvalidOption
-from pellucid.explain.attention.ground import Ground, ground_of
-from pellucid.explain.attention.streams import Link, Stream, Wiring, wiring
 from pellucid.explain.base import Attribution, Method, Question
 from pellucid.shapes import Array, Floats, Tensor
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from pellucid.core.attention_streams import Link, Stream
 from pellucid.errors import NotApplicable
 from pellucid.explain.attention.engine import Attended
 from pellucid.explain.attention.following import State, followed, origins
 from pellucid.explain.attention.heads import over_heads
 from pellucid.explain.attention.rollout import Folded, answered
-from pellucid.explain.attention.streams import Link, Stream
 from pellucid.explain.base import Attribution, Question
 from pellucid.shapes import Array, Floats, Tensor
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from pellucid.explain.attention.streams import Link, Stream, Wiring
+from pellucid.core.attention_streams import Link, Stream, Wiring
 from pellucid.shapes import Tensor
 
 State = Mapping[Stream, Any]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pellucid.core.attention import Seen
+from pellucid.core.attention_streams import Link, Stream
 from pellucid.explain.attention.engine import AlongAttention, Attended
 from pellucid.explain.attention.following import State, added
 from pellucid.explain.attention.rollout import answered, read
-from pellucid.explain.attention.streams import Link, Stream
 from pellucid.explain.base import Attribution, Question
 from pellucid.shapes import Tensor
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pellucid.core.attention_streams import Link
 from pellucid.errors import InvalidOption
-from pellucid.explain.attention.streams import Link
 from pellucid.shapes import Tensor
 
 FOLDS = ("mean", "max", "min")

@@ -27,7 +27,7 @@ class AttentionReading(Record):
         output: The model's scores (B, C), from the same run.
         self_attention: By name, whether queries and keys are positions of the same sequence.
         layer_kinds: By name, the class of the layer.
-        kind, feature_names, class_names, columns: From the dataset, for reading and drawing.
+        kind, feature_names, class_names, columns, vocabulary: From the dataset, for reading and drawing.
         provenance: Cost, fingerprints of model and inputs, versions, notes.
     """
 
@@ -40,6 +40,7 @@ class AttentionReading(Record):
     feature_names: Sequence[str] | None = None
     class_names: Sequence[str] | None = None
     columns: Sequence[str] | None = None
+    vocabulary: Sequence[str] | None = None
     provenance: Provenance = field(default_factory=Provenance)
 
     @property
@@ -138,7 +139,7 @@ def attention(model: Any, x: Inputs | Dataset) -> AttentionReading:
         self_attention={site.name: site.self_attention for site in found},
         layer_kinds={site.name: site.kind for site in found}, kind=(data.kind if data else None) or _kind(inputs),
         feature_names=data.feature_names if data else None, class_names=data.class_names if data else None,
-        columns=data.columns if data else None, provenance=provenance,
+        columns=data.columns if data else None, vocabulary=data.vocabulary if data else None, provenance=provenance,
     )  # fmt: skip
 
 

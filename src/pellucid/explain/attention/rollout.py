@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pellucid.core.attention import Seen
+from pellucid.core.attention_streams import Stream
 from pellucid.errors import InvalidOption
 from pellucid.explain.attention.engine import AlongAttention, Attended, laid, of_rows, told
 from pellucid.explain.attention.following import Rule, followed, itself, origins, rolled
 from pellucid.explain.attention.heads import check_heads, over_heads, require_head
-from pellucid.explain.attention.streams import Stream
 from pellucid.explain.base import Attribution, Question
 from pellucid.shapes import Floats, Tensor
 

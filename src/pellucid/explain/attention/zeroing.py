@@ -10,12 +10,12 @@ import numpy as np
 
 from pellucid.core import layers
 from pellucid.core.attention import Seen, watched
+from pellucid.core.attention_streams import Link
 from pellucid.errors import NotApplicable
 from pellucid.explain.attention.blocks import Block, block_of
 from pellucid.explain.attention.engine import Attended, laid, of_rows, told
 from pellucid.explain.attention.following import rolled
 from pellucid.explain.attention.rollout import answered, read
-from pellucid.explain.attention.streams import Link
 from pellucid.explain.attention.values import LayerOrAll
 from pellucid.explain.base import Attribution, Question
 from pellucid.explain.gradients.engine import at_each_point

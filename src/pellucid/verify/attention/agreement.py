@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from pellucid.core import options
+from pellucid.core.attention_ground import ground_of
+from pellucid.core.attention_streams import wiring
 from pellucid.core.masks import Players, hidden_scores, make_players
 from pellucid.core.measurement import Measurement
 from pellucid.core.model import Model
 from pellucid.core.numbers import ranged
 from pellucid.core.target import Resolved
-from pellucid.errors import NotApplicable
+from pellucid.errors import InvalidInput, NotApplicable
 from pellucid.explain.base import Question
 from pellucid.shapes import Array, Floats, Tensor
 from pellucid.verify.attention.site import RESOLUTION, Attended, AttentionCheck, answer, over_examples, side, whom
@@ -36,7 +38,9 @@ class AttentionAgreement(AttentionCheck):
     Positions that next to nothing hangs on are ranked by noise, and most pairs may be such. So a second, *settled* tau
     makes ties of what is too small to matter: weights below half of an equal share, 1 / 2n of n positions, and moves below
     `bound`. The verdict goes by it: "agrees" where its interval lies above 1/3 (two pairs in three in the same order),
-    "does not agree" where below, else "unclear". A ranking that is all ties agrees with nothing: 0.
+    "does not agree" where below, else "unclear". Attention that is all ties agrees with nothing: 0. Where no position alone
+    moves the output by `bound`, as where the model is as sure as can be, leaving out ranks nothing and so contradicts
+    nothing: such examples have no settled tau (NaN), and are counted in `detail["idle"]`.
 
     Args:
         layer: Name of the attention; None for the last one, which pools or is read before pooling.
@@ -46,7 +50,8 @@ class AttentionAgreement(AttentionCheck):
         bound: Move of the output that counts as none; of values, as a share of the mean difference between examples.
         baseline: What a position that is left out is replaced by; None for the explanation's own baseline, or 0 (the
             padding, where a model masks zeros).
-        patch: Size of a position in images and sequences, as in `PermutationShapley`; None to find it.
+        patch: Size of a position in images and sequences, as in `PermutationShapley`; None to find the part of a
+            spectrogram, image or video that each position has grown from, by gradients.
 
     Raises:
         InvalidOption: A gradient of another name, or a bound that is not between 0 and 1.
@@ -69,8 +74,9 @@ class AttentionAgreement(AttentionCheck):
     Limits:
         It judges the model's attention, not the explanation at hand. Gradients and leaving out are no truth either: leaving
         out one of two positions that say the same moves nothing. A position that equals the baseline already cannot be
-        left out. Where positions were mixed before, attention to one is not attention to the input there. A class token
-        is expected before the others.
+        left out. Where positions were mixed before, attention to one is not attention to the input there; after a
+        convolution whose fields overlap they are counted off in order. Of texts and tables a class token is expected before
+        the others.
     """
 
     gradient: str = "input"
@@ -87,25 +93,33 @@ class AttentionAgreement(AttentionCheck):
         """See `AttentionCheck.examined`."""
         attended = self.attended(case)
         at = _positions(attended, self.patch)
-        before = attended.site.keys - at.count  # a class token
-        account, seen = attended.account[:, before:], attended.seen[:, before:]
+        account, seen = attended.account[:, at.keys], attended.seen[:, at.keys]
         moves = _left_out(attended, at, [f[attended.index] for f in case.fill(self.baseline)])
         slopes = _slopes(attended.question, at, self.gradient)
         equal = 1 / np.maximum(seen.sum(1, keepdims=True), 1)
+        settled = rank_agreement(_settled(account, equal / 2), _settled(moves, self.bound), seen)
+        idle = ~np.any((moves >= self.bound) & seen, axis=1)
         taus = {
             "leave_one_out": rank_agreement(account, moves, seen),
             "gradient": rank_agreement(account, slopes, seen),
-            "settled": rank_agreement(_settled(account, equal / 2), _settled(moves, self.bound), seen),
+            "settled": np.where(idle, np.nan, settled),
         }
         return _measured(attended, taus, {"attention": account, "moves": moves, "slopes": slopes}, at.count)
 
 
 @dataclass(frozen=True)
 class _Positions:
-    """Which part of which input each position is; what belongs to none has the last number of `players`."""
+    """Which part of which input each position is; what belongs to none has the last number of `players`.
+
+    Attributes:
+        players: The parts.
+        input: The number of the input.
+        keys: Which of the attention's keys each part is.
+    """
 
     players: Players
     input: int
+    keys: Array
 
     @property
     def count(self) -> int:
@@ -113,21 +127,45 @@ class _Positions:
 
 
 def _positions(attended: Attended, patch: Any) -> _Positions:
-    """Which parts of the input the keys are: as many as there are keys, or one fewer, for a class token."""
+    """Which parts of the input the keys are: those they have grown from, where parts of an input come together in a key; else,
+    and where their size is given, as many parts as there are keys, or one fewer, for a class token before them."""
     model, inputs, keys = attended.model, attended.question.inputs, attended.site.keys
+    if patch is None and any(a.ndim > 2 for a in inputs) and (grown := _grown(attended)) is not None:
+        return grown
     embedded = [entry.input for entry in model.anatomy.entries if entry.layer is not None and not entry.hidden]
     order = sorted(range(len(inputs)), key=lambda i: (i not in embedded, i))
     for wanted in (keys, keys - 1):
         for i in order:
             for assignment, count in _divided(inputs[i], patch):
                 if count == wanted:
-                    assigned = [np.full(a.shape[1:], count) for a in inputs]
-                    assigned[i] = assignment
-                    return _Positions(Players(tuple(assigned), count + 1), i)
+                    return _at(inputs, i, assignment, np.arange(keys - count, keys))
     raise NotApplicable(
         f"{attended.site.name} attends to {keys} positions, which are no {keys} or {keys - 1} parts of an input of shape "
         f"{inputs[order[0]].shape[1:]}; give the size of such a part as patch="
     )
+
+
+def _grown(attended: Attended) -> _Positions | None:
+    """The parts of an input that the keys have grown from; None where that cannot be told, or where they overlap."""
+    model, inputs = attended.model, attended.question.inputs
+    try:
+        wired = wiring(model, inputs, "AttentionAgreement")
+        stream = wired.named(attended.site.name).looks
+        ground = ground_of(model, inputs, stream, wired.first(stream))
+    except (InvalidInput, NotApplicable):
+        return None
+    if not ground.apart:
+        return None
+    held = np.flatnonzero(ground.cover.any(0))  # not a class token
+    part = np.searchsorted(held, ground.cover.argmax(1)).reshape(ground.shape)
+    return _at(inputs, ground.input, np.broadcast_to(part, inputs[ground.input].shape[1:]), held)
+
+
+def _at(inputs: Sequence[Array], which: int, parts: Array, keys: Array) -> _Positions:
+    """One input divided into parts; whatever else there is belongs to none of them."""
+    assigned = [np.full(a.shape[1:], len(keys)) for a in inputs]
+    assigned[which] = np.array(parts)
+    return _Positions(Players(tuple(assigned), len(keys) + 1), which, keys)
 
 
 def _divided(array: Array, patch: Any) -> list[tuple[Array, int]]:
@@ -222,19 +260,23 @@ def _settled(values: Floats, floor: Any) -> Floats:
 def _measured(
     attended: Attended, taus: Mapping[str, Floats], behind: Mapping[str, Floats], positions: int
 ) -> Measurement:
-    intervals = {name: over_examples(tau, -1, 1) for name, tau in taus.items()}
-    means = {name: float(tau.mean()) for name, tau in taus.items()}
+    done = {name: tau[np.isfinite(tau)] for name, tau in taus.items()}
+    intervals = {name: over_examples(tau, -1, 1) if len(tau) else None for name, tau in done.items()}
+    means = {name: float(tau.mean()) if len(tau) else None for name, tau in done.items()}
     told = {name: ranged(means[name], intervals[name]) for name in taus}
-    verdict = side(intervals["settled"], AGREES, ("agrees", "unclear", "does not agree"))
+    decides, idle = intervals["settled"], len(attended) - len(done["settled"])
+    verdict = "unclear" if decides is None else side(decides, AGREES, ("agrees", "unclear", "does not agree"))
+    settled = f"{told['settled']} with ties for all that hardly matters (it agrees above {AGREES:.2f})"
     explanation = (
-        f"Attention {whom(attended)} ranks positions as leaving them out does with Kendall's tau {told['leave_one_out']}, "
-        f"{told['settled']} with ties for all that hardly matters (it agrees above {AGREES:.2f}); with gradients "
-        f"{told['gradient']}."
+        f"Attention {whom(attended)} ranks positions as leaving them out does with Kendall's tau {told['leave_one_out']}"
+        f"{f', {settled}' if decides is not None else ''}; with gradients {told['gradient']}."
     )
+    if idle:
+        explanation += f" In {idle} of these no position alone moves the output, which says nothing about their order."
     detail = {
         **attended.told, **behind, "per_example": taus["leave_one_out"], "gradient_per_example": taus["gradient"],
         "settled_per_example": taus["settled"], "gradient": means["gradient"], "gradient_interval": intervals["gradient"],
-        "settled": means["settled"], "settled_interval": intervals["settled"], "limit": AGREES,
+        "settled": means["settled"], "settled_interval": decides, "limit": AGREES, "idle": idle,
         "evaluations": len(attended) * (positions + 2), "explanation": explanation,
     }  # fmt: skip
     return Measurement("attention_agreement", means["leave_one_out"], intervals["leave_one_out"], verdict, detail)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from pellucid.core import options
 from pellucid.core.measurement import Measurement
 from pellucid.errors import NotApplicable
+from pellucid.shapes import Floats
 from pellucid.verify.attention.adversary import AdversarialAttention
 from pellucid.verify.attention.agreement import AttentionAgreement
 from pellucid.verify.attention.permutation import AttentionPermutation
@@ -30,7 +30,8 @@ class AttentionFaithfulness(AttentionCheck):
 
     "faithful" where both hold, each by the whole of its interval; "not faithful" where one of them fails by the whole of its
     interval; else "undecided". `value` is the mean over examples of the settled Kendall's tau between attention and leaving
-    out, or 0 for an example whose output does not move: no ranking by weights can be right where every other does as well.
+    out, or 0 for an example whose output does not move under other weights: no ranking by them can be right where every other
+    does as well. Examples whose output no single position moves are left out, as in `AttentionAgreement`.
 
     `AdversarialAttention` is run, told and kept in `detail["exclusive"]` (whether it is the *only* account), but has no veto.
     With more positions than outputs some mixture of other positions has the same output in nearly every model: one that
@@ -41,7 +42,7 @@ class AttentionFaithfulness(AttentionCheck):
         layer: Name of the attention; None for the last one, which pools or is read before pooling.
         examples: How many of the explained examples are looked at, at most.
         agreement, permutation, adversary: How each is checked; layer and examples are taken from here, but for the adversary,
-            which keeps its own, smaller number of examples.
+            which keeps its own, smaller number of examples. It is the dearest of them; None leaves it out.
         uniform: `UniformAttention` with a builder and data, to train without attention as well; None leaves it out.
 
     Raises:
@@ -71,7 +72,7 @@ class AttentionFaithfulness(AttentionCheck):
 
     agreement: AttentionAgreement = field(default_factory=AttentionAgreement)
     permutation: AttentionPermutation = field(default_factory=AttentionPermutation)
-    adversary: AdversarialAttention = field(default_factory=AdversarialAttention)
+    adversary: AdversarialAttention | None = field(default_factory=AdversarialAttention)
     uniform: UniformAttention | None = None
 
     def __post_init__(self) -> None:
@@ -79,11 +80,11 @@ class AttentionFaithfulness(AttentionCheck):
         for name, kind in (
             ("agreement", AttentionAgreement),
             ("permutation", AttentionPermutation),
-            ("adversary", AdversarialAttention),
         ):
             options.instance(self, name, kind, f"pl.{kind.__name__}(...)")
-        if self.uniform is not None:
-            options.instance(self, "uniform", UniformAttention, "pl.UniformAttention(...) or None")
+        for name, kind in (("adversary", AdversarialAttention), ("uniform", UniformAttention)):
+            if getattr(self, name) is not None:
+                options.instance(self, name, kind, f"pl.{kind.__name__}(...) or None")
 
     def examined(self, case: Case) -> Measurement:
         """See `AttentionCheck.examined`."""
@@ -94,8 +95,10 @@ class AttentionFaithfulness(AttentionCheck):
             agreement = replace(self.agreement, **same).check(case)
         except NotApplicable as problem:
             why = str(problem)
-        few = min(self.examples, self.adversary.examples)
-        adversary = replace(self.adversary, layer=self.layer, examples=few).check(case)
+        adversary = None
+        if self.adversary is not None:
+            few = min(self.examples, self.adversary.examples)
+            adversary = replace(self.adversary, layer=self.layer, examples=few).check(case)
         uniform = None if self.uniform is None else self.uniform.check(case)
         return _judged(permutation, agreement, adversary, uniform, why)
 
@@ -103,7 +106,7 @@ class AttentionFaithfulness(AttentionCheck):
 def _judged(
     permutation: Measurement,
     agreement: Measurement | None,
-    adversary: Measurement,
+    adversary: Measurement | None,
     uniform: Measurement | None,
     why: str,
 ) -> Measurement:
@@ -118,23 +121,25 @@ def _judged(
         verdict = UNDECIDED
     done = [m for m in (permutation, agreement, adversary, uniform) if m is not None]
     said = [str(m.detail["explanation"]) for m in done] + ([f"No agreement: {why}."] if why else [])
+    other = "" if adversary is None else adversary.verdict
     tau = _where_moved(permutation, agreement)
-    value, interval = (None, None) if tau is None else (float(tau.mean()), over_examples(tau, -1, 1))
+    known = tau[np.isfinite(tau)]
+    value, interval = (float(known.mean()), over_examples(known, -1, 1)) if len(known) else (None, None)
     detail = {
         **{name: permutation.detail[name] for name in ("about", "layer", "examples", "left_out")}, "per_example": tau,
         "permutation": permutation, "agreement": agreement, "adversary": adversary,
-        "uniform": uniform, "exclusive": adversary.verdict == "no other account does",
+        "uniform": uniform, "exclusive": None if adversary is None else other == "no other account does",
         "evaluations": sum(m.detail.get("evaluations", 0) for m in done),
-        "explanation": f"{_sentence(verdict, idle, agrees, adversary.verdict)} {' '.join(said)}",
+        "explanation": f"{_sentence(verdict, idle, agrees, other)} {' '.join(said)}",
     }  # fmt: skip
     return Measurement("attention_faithfulness", value, interval, verdict, detail)
 
 
-def _where_moved(permutation: Measurement, agreement: Measurement | None) -> Any:
-    """The settled tau of each example, 0 where permuting does not move the output; None where it is not known."""
+def _where_moved(permutation: Measurement, agreement: Measurement | None) -> Floats:
+    """The settled tau of each example, 0 where permuting does not move the output; NaN where it is not known."""
     moved = permutation.detail["per_example"] > permutation.detail["limit"]
     if agreement is None:
-        return None if moved.any() else np.zeros(len(moved))
+        return np.full(len(moved), np.nan if moved.any() else 0.0)
     return np.where(moved, agreement.detail["settled_per_example"], 0.0)
 
 

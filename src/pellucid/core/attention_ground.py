@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from pellucid.core.attention import Seen, watched
+from pellucid.core.attention_streams import Link, Stream
 from pellucid.core.model import Model
 from pellucid.errors import InvalidInput
-from pellucid.explain.attention.streams import Link, Stream
 from pellucid.shapes import Array, Floats, Tensor
 
 RESOLUTION = 1e-5
@@ -40,6 +40,11 @@ class Ground:
     shape: tuple[int, ...]
     cover: Array
     added: int
+
+    @property
+    def apart(self) -> bool:
+        """Whether every part of the input belongs to one position, and to no other."""
+        return bool((self.cover.sum(1) == 1).all())
 
     def spread(self, values: Floats) -> Floats:
         """Values (B, K) as a map (B, ...) of the input: each part gets the mean of the positions that hold it."""
