@@ -93,3 +93,23 @@ def test_a_callable_has_no_weights(generator):
 def test_options_that_make_no_sense(options):
     with pytest.raises(InvalidOption, match=f"ParameterRandomization.{next(iter(options))}: expected"):
         pl.ParameterRandomization(**options)
+
+
+def test_the_value_is_the_same_however_few_points_the_way_there_has(wide, generator):
+    e = pl.explain(wide, generator.normal(size=(12, 20)), pl.GradientInput(), target=0)
+    checks = [pl.ParameterRandomization(steps=n) for n in (1, 2, 10)]
+    one, two, each = (m.detail for m in pl.verify(wide, e, checks))
+    for some in (one, two):
+        np.testing.assert_allclose(some["per_example"], each["per_example"], atol=1e-12)
+    assert [len(d["similarities"]) for d in (one, two, each)] == [1, 2, 3]
+    assert list(two["layers"]) == [each["layers"][1], each["layers"][2]]
+    assert two["similarities"] == pytest.approx(each["similarities"][1:], abs=1e-12)
+    assert each["similarities"][-1] == pytest.approx(each["per_example"].mean())
+
+
+def test_only_the_first_random_model_is_looked_at_on_the_way(wide, generator):
+    e = pl.explain(wide, generator.normal(size=(6, 20)), pl.GradientInput(), target=0)
+    three, one = (m.detail for m in pl.verify(wide, e, [pl.ParameterRandomization(repeats=r) for r in (3, 1)]))
+    assert three["similarities"][:-1] == pytest.approx(one["similarities"][:-1], abs=1e-12)
+    assert three["evaluations"] == 6 * (3 + 2)
+    assert one["evaluations"] == 6 * 3

@@ -35,11 +35,14 @@ class ParameterRandomization(Check):
     `value` is the mean over examples of Spearman's rank correlation between the parts' old and new values once all
     weights are random. The model gets its own weights back, whatever happens.
 
+    The value is of all random models; the way there, which is drawn and decides nothing, of the first one.
+
     Args:
         order: "cascade" or "all".
         repeats: Random models.
         limit: Similarity whose interval must stay below it for the explanation to count as changed.
         patch: Size of the parts of images and sequences, as in `PermutationShapley`.
+        steps: Points on the way, at most one a layer: of deeper models several layers are replaced in a step.
 
     Example:
         >>> import keras, numpy as np, pellucid as pl
@@ -63,30 +66,33 @@ class ParameterRandomization(Check):
     repeats: int = 3
     limit: float = 0.5
     patch: Any = None
+    steps: int = 10
 
     def __post_init__(self) -> None:
         options.one_of(self, "order", ("cascade", "all"))
         options.whole(self, "repeats")
+        options.whole(self, "steps")
         options.fraction(self, "limit")
 
     def check(self, case: Case) -> Measurement:
         """See `Check.check`."""
-        steps = _steps(case.model, self.order)
-        if not steps:
+        owned = _steps(case.model, self.order)
+        if not owned:
             raise NotApplicable("the model has no trainable weights that could be replaced")
+        groups = [list(g) for g in np.array_split(np.arange(len(owned)), min(self.steps, len(owned)))]
         players = case.players(self.patch)
         before, method = players.gather(case.maps), _no_dearer(case)
-        curves, spent = [], 0
+        way, ends, spent = [], [], 0
         for repeat in range(self.repeats):
-            curve = []
             with _restored(case.model):
-                for name, variables in steps:
-                    _randomize(case.model, variables, stream(case.question.seed, "weights", repeat, name))
+                for group in groups if repeat == 0 else [range(len(owned))]:
+                    for name, variables in (owned[i] for i in group):
+                        _randomize(case.model, variables, stream(case.question.seed, "weights", repeat, name))
                     found = method.attribute(replace(case.question, progress=False))
                     spent += int(found.evaluations.sum())
-                    curve.append(rank_correlation(before, players.gather(found.values)))
-            curves.append(curve)
-        return _measured(np.array(curves), [name for name, _ in steps], self.limit, spent)
+                    way.append(rank_correlation(before, players.gather(found.values)))
+            ends.append(way.pop())
+        return _measured(np.array(ends), [m.mean() for m in way], [owned[g[-1]][0] for g in groups], self.limit, spent)
 
 
 def _no_dearer(case: Case) -> Any:
@@ -141,14 +147,14 @@ def rank_correlation(a: Floats, b: Floats) -> Floats:
     return np.divide((x * y).sum(1), size, out=np.zeros(len(a)), where=size > 0)
 
 
-def _measured(curves: Array, names: Sequence[str], limit: float, spent: int) -> Measurement:
-    """Turn similarities (R, S, B) into a measurement."""
-    last = curves[:, -1].mean(axis=0)
+def _measured(ends: Array, way: Sequence[float], names: Sequence[str], limit: float, spent: int) -> Measurement:
+    """Turn similarities, (R, B) with all weights random and mean ones on the way there, into a measurement."""
+    last = ends.mean(axis=0)
     value = float(last.mean())
     if len(last) >= 3:
         interval = student(last)
     else:
-        low, high = curves[:, -1].min(), curves[:, -1].max()
+        low, high = ends.min(), ends.max()
         interval = Interval(float(low), float(high), 0.95, "range over random models")
     verdict = CHANGES if interval.high < limit else UNCHANGED if interval.low > SAME else PARTLY
     explanation = (
@@ -156,7 +162,7 @@ def _measured(curves: Array, names: Sequence[str], limit: float, spent: int) -> 
         f"with the explanation; it should stay below {limit:g}."
     )
     detail = {
-        "layers": list(names), "similarities": curves.mean(axis=(0, 2)), "per_example": last, "limit": limit,
+        "layers": list(names), "similarities": np.array([*way, value]), "per_example": last, "limit": limit,
         "evaluations": spent, "explanation": explanation,
     }  # fmt: skip
     return Measurement("parameter_randomization", value, interval, verdict, detail)
