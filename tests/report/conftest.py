@@ -25,6 +25,29 @@ def measured():
     return make
 
 
+@pytest.fixture
+def attended(measured):
+    """Makes what AttentionFaithfulness gives: a verdict, the move under shuffled weights, the settled rank correlation."""
+
+    def make(verdict, move=0.4, tau=0.1, idle=0, examples=20):
+        around = lambda value: None if value is None else Interval(value - 0.1, value + 0.1)  # noqa: E731
+        moves = "moves the output" if move > 0.15 else "does not move the output"
+        agrees = "agrees" if tau is not None and tau > 0.43 else "does not agree"
+        permutation = Measurement(
+            "attention_permutation", move, around(move), moves, {"limit": 0.05, "unit": 1, "examples": examples}
+        )
+        agreement = Measurement(
+            "attention_agreement", 0.2, Interval(0.1, 0.3), agrees,
+            {"settled": tau, "settled_interval": around(tau), "gradient": 0.3, "gradient_interval": Interval(0.2, 0.4),
+             "limit": 1 / 3, "idle": idle, "examples": examples},
+        )  # fmt: skip
+        detail = {"permutation": permutation, "agreement": agreement, "layer": "pool", "examples": examples}
+        ends = None if tau is None else (tau - 0.1, tau + 0.1)
+        return measured("attention_faithfulness", tau, ends, verdict, about="attention", **detail)
+
+    return make
+
+
 def network(columns=4, classes=2):
     import keras
 

@@ -1,14 +1,19 @@
 """The audit of a model with attention shows where it looks; of one without, nothing changes."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import pellucid as pl
+from pellucid.core.measurement import Measurement
 from pellucid.core.record import load
 from pellucid.errors import NotApplicable
+from pellucid.explain.attention.reading import AttentionReading
 from pellucid.report import attention
 from pellucid.report.audit import Audit
 from pellucid.report.gather import gather
+from pellucid.report.render.plain import summary
 from pellucid.report.render.sections import sections
 from pellucid.report.selection import Example
 
@@ -90,7 +95,58 @@ def test_an_audit_reads_attention_as_one_of_its_steps(model, data, monkeypatch):
     assert found.attention["block_1/attention"] == pytest.approx(
         pl.attention(model, data.take(rows))["block_1/attention"], abs=1e-6
     )
-    assert found.evaluations == found.explanation.provenance.evaluations + len(rows)
+    (checked,) = found.verification
+    assert (checked.name, checked.detail["adversary"]) == ("attention_faithfulness", None)
+    spent = found.explanation.provenance.evaluations + len(rows) + checked.provenance.evaluations
+    assert found.evaluations == spent
+    assert found.trust == "unverified", "that attention was checked verifies no explanation"
+
+
+@pytest.mark.parametrize("keys, examples", [(20, 64), (200, 30), (5000, 16)])
+def test_what_is_checked_is_bounded(keys, examples):
+    made = AttentionReading({"look": np.ones((1, 1, 1, keys)) / keys}, np.zeros((1, keys)), np.zeros((1, 2)))
+    check = attention.check(made)
+    assert (check.examples, check.adversary) == (examples, None)
+
+
+def test_the_page_says_whether_attention_is_a_faithful_account(told, attended):
+    def page(verdict, *numbers, **more):
+        checked = attended(verdict, *numbers, **more)
+        return next(s for s in sections(dataclasses.replace(told, verification=(checked,))) if s.id == "attention")
+
+    found = page("not faithful", 0.4, 0.1, idle=5)
+    assert found.banner["word"] == "not faithful"
+    assert "do not read it as a reason" in found.banner["text"]
+    rows = found.tables[0].table.rows
+    assert "in 20 rows" in found.tables[0].title
+    assert [row[1:] for row in rows] == [
+        ("0.40", "0.30\xa0to\xa00.50", "more than 0.0500", "yes"), ("0.10", "0.00\xa0to\xa00.20", "more than 0.333", "no"),
+        ("0.30", "0.20\xa0to\xa00.40", "", ""),
+    ]  # fmt: skip
+    assert "Said by 15 rows" in rows[1][0]
+    assert page("faithful", 0.4, 0.6).banner["severity"] == "good"
+    none = Measurement("attention_faithfulness", None, None, "not applicable", {"explanation": "two parts only"})
+    unasked = next(s for s in sections(dataclasses.replace(told, verification=(none,))) if s.id == "attention")
+    assert (unasked.banner["word"], unasked.tables) == ("not checked", ())
+    assert "was not found out: two parts only." in unasked.banner["text"]
+
+
+def test_the_checks_of_attention_stand_beside_attention_alone(told, attended):
+    made = dataclasses.replace(told, verification=(attended("faithful", 0.4, 0.6),))
+    verification = next(s for s in sections(made) if s.id == "verification")
+    assert verification.tables == ()
+    assert summary(made)["verification"][0]["parts"]["permutation"]["value"] == 0.4
+
+
+def test_explanations_made_of_attention_that_is_not_faithful_are_doubted(model, data, attended, monkeypatch):
+    made = attended("not faithful", 0.4, 0.1)
+    monkeypatch.setattr(pl.AttentionFaithfulness, "examined", lambda *_: made)
+    asked = {"method": pl.AttentionWeights(), "measures": (), "examples": 1}
+    found = gather(model, (data, data), asked, 0, False)
+    (told,) = (f for f in found.findings if f.code == "PL-ATT-001")
+    assert told.severity == "warning"
+    assert found.trust in ("doubtful", "refuted")
+    assert found.trust == "refuted" or "made of attention" in found.trust_reason
 
 
 def test_without_attention_nothing_changes(audited):

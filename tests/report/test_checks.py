@@ -7,6 +7,7 @@ from pellucid.core.resampling import Interval
 from pellucid.errors import NotApplicable
 from pellucid.plot.ranking import Importance
 from pellucid.report.checks import CHECKS
+from pellucid.report.checks.attention import attention
 from pellucid.report.checks.base import Evidence, run
 from pellucid.report.checks.calibration import calibration
 from pellucid.report.checks.explanation import concentration, exactness
@@ -185,3 +186,52 @@ def test_an_error_that_is_next_to_nothing_has_no_digits():
     found = one(exactness, explanation=explanation([True] * 3, [1e-6] * 3))
     assert found.value is None
     assert "below 0.100\u202f%" in found.evidence
+
+
+@pytest.mark.parametrize(
+    "verdict, numbers, severity, words",
+    [
+        ("faithful", (0.4, 0.6), "good", "shows what it answers by"),
+        ("not faithful", (0.4, 0.1), "note", "does not show what it answers by"),
+        ("not faithful", (0.02, 0.6), "note", "so it does not matter"),
+        ("undecided", (0.4, 0.35), "note", "is not settled"),
+    ],
+)
+def test_attention_is_told_with_both_numbers(attended, verdict, numbers, severity, words):
+    made = attended(verdict, *numbers)
+    (found,) = attention(Evidence(verification=(made,)))
+    assert (found.code, found.severity, found.value) == ("PL-ATT-001", severity, numbers[1])
+    assert words in f"{found.title} {found.evidence}"
+    assert "In 20 rows" in found.evidence
+    assert f"{numbers[0]:.2f} [" in found.evidence
+    assert f"correlation of {numbers[1]:.2f} [" in found.evidence
+    assert found.reference[0] == pytest.approx(1 / 3)
+
+
+def test_attention_where_leaving_out_says_nothing(attended):
+    (some,) = attention(Evidence(verification=(attended("faithful", 0.4, 0.6, idle=12),)))
+    assert some.evidence.endswith(
+        "In 12 of the 20 rows no single part moves the answer, so they say nothing about the order."
+    )
+    (none,) = attention(Evidence(verification=(attended("undecided", 0.4, None, idle=20),)))
+    assert none.evidence.endswith(
+        "In all 20 rows no single part moves the answer, so they say nothing about the order."
+    )
+    assert none.value is None
+
+
+def test_attention_matters_more_where_the_explanations_are_made_of_it(attended):
+    class Made:
+        method = type("Reads", (), {"reads_attention": True})()
+
+    (found,) = attention(Evidence(verification=(attended("not faithful", 0.4, 0.1),), explanation=Made()))
+    assert found.severity == "warning"
+    (good,) = attention(Evidence(verification=(attended("faithful", 0.4, 0.6),), explanation=Made()))
+    assert good.severity == "good"
+
+
+def test_without_attention_there_is_no_finding_about_it(measured):
+    assert list(attention(Evidence(verification=(measured("deletion", 0.5),)))) == []
+    none = measured("attention_faithfulness", None, None, "not applicable")
+    with pytest.raises(NotApplicable, match="attention_faithfulness told"):
+        list(attention(Evidence(verification=(none,))))

@@ -1,4 +1,4 @@
-"""What the report shows of a model's attention: one reading of a few examples."""
+"""What the report shows of a model's attention: one reading of a few examples, and whether it is a faithful account."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from pellucid.core.dataset import Dataset
 from pellucid.core.model import Model
 from pellucid.errors import InvalidInput, NoAttention, NotApplicable
 from pellucid.explain.attention.reading import AttentionReading, attention
-from pellucid.report.selection import Example
+from pellucid.report.selection import CHECKED, Example
+from pellucid.verify.attention.faithfulness import AttentionFaithfulness
 
 EXAMPLES, WEIGHTS = 3, 20_000_000
 """Most examples that are read, and most weights that are kept of them."""
+
+RUNS, FEWEST = 6000, 16
+"""Runs of the model, one for each part of each example, that leaving out may cost; examples that are checked at least."""
 
 
 def shown(examples: Sequence[Example]) -> list[Example]:
@@ -38,3 +42,10 @@ def read(model: Model, test: Dataset, examples: Sequence[Example]) -> AttentionR
     if not rows or size > WEIGHTS:
         raise NotApplicable(f"one example has {size:,} weights, too many to keep" if rows else "no example is shown")
     return attention(model, test.take(rows[: max(1, WEIGHTS // size)]))
+
+
+def check(reading: AttentionReading) -> AttentionFaithfulness:
+    """The check of the last attention, on as many examples as an audit can afford; without the search for other weights that
+    would do as well, which has no say in the verdict and takes longer than all the rest."""
+    keys = reading[-1].shape[-1]
+    return AttentionFaithfulness(examples=max(FEWEST, min(CHECKED, RUNS // keys)), adversary=None)

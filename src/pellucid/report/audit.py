@@ -42,7 +42,7 @@ class Audit(Record):
         importance: Which inputs count over the sample.
         examples: The rows shown: typical, borderline, confidently wrong.
         attention: Where the model looks in a few of the examples, the first of each role; None of a model without attention.
-        verification: The checks of the explanation; empty where they could not be made.
+        verification: The checks of the explanation, and of attention where there is any; empty where they could not be made.
         trust: What they amount to: "trusted", "doubtful", "refuted", or "unverified".
         trust_reason: Why, in plain words.
         skipped: (question, reason) for everything that does not apply or could not be done.

@@ -34,6 +34,7 @@ CODES = {
     "PL-EXP-001": Code("Are the explanations computed exactly enough?", "largest relative error of a map"),
     "PL-EXP-002": Code("Does it rest on a single input?", "share of the attribution on the largest input"),
     "PL-TRU-001": Code("Are the explanations faithful to the model?", "advantage over a random ranking"),
+    "PL-ATT-001": Code("Does its attention show what it answers by?", "agreement with leaving parts out"),
     "PL-AUD-001": Code("Was everything looked at?", "questions left open"),
 }
 """Every code there is. Codes are never reused or renumbered; a new kind of finding is a new line."""

@@ -14,6 +14,7 @@ import numpy as np
 from pellucid.core.dataset import Dataset, as_dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.model import Model, to_array, wrap
+from pellucid.core.numbers import counted
 from pellucid.core.progress import Progress
 from pellucid.core.randomness import stream
 from pellucid.core.registry import entries
@@ -89,6 +90,7 @@ def gather(model: Any, splits: tuple[Any, Any], asked: Mapping[str, Any], seed: 
         _attempt(found, "reading attention", lambda: _read(found))
         bar.advance()
         _attempt(found, "verifying the explanation", lambda: _verify(found))
+        _attempt(found, "checking attention", lambda: _attend(found))
         bar.advance()
         found.findings, skipped = run(CHECKS, _evidence(found))
         found.skipped = (*found.failures, *skipped)
@@ -205,11 +207,30 @@ def part(explanation: Explanation, index: Any) -> Explanation:
 def _verify(found: Gathered) -> None:
     from pellucid.verify.base import verify
 
+    result = verify(found.model, _sample(found), seed=found.seed, progress=False)
+    found.verification, found.trust, found.trust_reason = tuple(result), result.verdict, result.reason
+
+
+def _attend(found: Gathered) -> None:
+    """Whether attention is a faithful account of this model; what that says of explanations made of it."""
+    from pellucid.verify.base import verify
+    from pellucid.verify.trust import judge
+
+    if found.attention is None:
+        return
+    sample = _sample(found)
+    done = verify(found.model, sample, attention.check(found.attention), seed=found.seed, progress=False)
+    found.verification += tuple(done)
+    if found.trust != "unverified" and getattr(sample.method, "reads_attention", False):
+        sure = float(np.mean(sample.converged))
+        found.trust, found.trust_reason = judge(found.verification, sure, reads_attention=True)
+
+
+def _sample(found: Gathered) -> Explanation:
+    """The part of the explanation that is verified."""
     if found.explanation is None:
         raise NotApplicable("there is no explanation to verify")
-    sample = part(found.explanation, _fair(found))
-    result = verify(found.model, sample, seed=found.seed, progress=False)
-    found.verification, found.trust, found.trust_reason = tuple(result), result.verdict, result.reason
+    return part(found.explanation, _fair(found))
 
 
 def _fair(found: Gathered) -> Any:
@@ -250,6 +271,8 @@ def _inputs(data: Dataset) -> str:
     if data.kind == "tabular":
         columns = len(set(data.columns)) if data.columns else shape[-1] if shape else 1
         return f"{columns} columns" + (f" ({shape[-1]} after encoding)" if shape and columns != shape[-1] else "")
+    if data.kind == "text" and len(shape) == 1:
+        return f"up to {counted(shape[0], 'word')}"
     return " × ".join(map(str, shape)) + f" {data.kind}"
 
 

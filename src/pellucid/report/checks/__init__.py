@@ -1,5 +1,6 @@
 """Checks: each turns what was gathered about a model into findings, or says why it does not apply."""
 
+from pellucid.report.checks.attention import attention
 from pellucid.report.checks.calibration import calibration
 from pellucid.report.checks.explanation import concentration, exactness
 from pellucid.report.checks.generalization import generalization
@@ -20,6 +21,7 @@ CHECKS = (
     exactness,
     concentration,
     trust,
+    attention,
     openness,
 )
 """Every check, in the order in which its questions are asked."""

@@ -39,7 +39,9 @@ def summary(audit: Any) -> dict[str, Any]:
 def measurement(found: Measurement) -> dict[str, Any]:
     """A measurement in plain keys; its numbers that are one of several under `parts`."""
     parts = {
-        key: _estimate(part) for key, part in found.detail.items() if isinstance(part, Mapping) and "value" in part
+        key: _estimate(part if isinstance(part, Mapping) else {"value": part.value, "interval": part.interval})
+        for key, part in found.detail.items()
+        if isinstance(part, Measurement) or (isinstance(part, Mapping) and "value" in part)
     }
     return {
         "name": found.name, **_estimate({"value": found.value, "interval": found.interval}), "verdict": found.verdict,

@@ -8,13 +8,14 @@ from typing import Any
 
 from pellucid import plot
 from pellucid.core.measurement import Measurement
-from pellucid.core.numbers import count, figure, span, sureness
+from pellucid.core.numbers import count, counted, figure, span, sureness
 from pellucid.core.record import encode
 from pellucid.errors import InvalidInput
 from pellucid.explain.attention.reading import AttentionReading
 from pellucid.plot.positions import one_looks
 from pellucid.plot.scene import Picture, Table
 from pellucid.report.attention import shown
+from pellucid.report.checks.attention import FAMILY
 from pellucid.report.selection import CHECKED, ROLES, Example
 
 
@@ -169,7 +170,11 @@ def explanations(audit: Any) -> Section:
 
 def _global(audit: Any) -> str:
     found = audit.importance
-    what = f"Mean absolute attribution to the predicted class over {count(found.examples)} test rows. "
+    what = f"Mean absolute attribution to the predicted class over {count(found.examples)} test rows"
+    what += {
+        "text": "; of each word, wherever it stands. ", "audio": "; of each band, at any time. ",
+        "video": "; of each pixel, at any time. ",
+    }.get(audit.explanation.kind, ". ")  # fmt: skip
     if found.values.ndim == 1:
         what += "Whiskers are 95 % intervals over rows; the figures at the right are each input's share of the whole"
         rest = 1 - float(found.shares[found.order()[:15]].sum())
@@ -197,7 +202,59 @@ def attention(audit: Any) -> Section:
         "How much of its attention each position pays to each other one. A weight says how much is taken from a position, not "
         "what it holds nor whether the score needs it: alone it is no explanation."
     )
-    return Section("attention", "Where the model looks", lead, tuple(drawings))
+    checked = next((m for m in audit.verification if m.name == FAMILY), None)
+    tables = () if checked is None or checked.verdict not in ATTENTION else (_attended(checked),)
+    return Section(
+        "attention", "Where the model looks", lead, tuple(drawings), tables, _attention_banner(audit, checked)
+    )
+
+
+ATTENTION = {
+    "faithful": ("good", "In this model attention shows what the answer rests on, as the numbers below say."),
+    "undecided": ("warning", "The numbers below do not settle whether attention shows what the answer rests on."),
+    "not faithful": (
+        "warning",
+        "In this model attention does not show what the answer rests on: do not read it as a reason.",
+    ),
+}
+"""What is said beside attention, by what its check found."""
+
+
+def _attention_banner(audit: Any, checked: Measurement | None) -> dict[str, str]:
+    if checked is not None and checked.verdict in ATTENTION:
+        severity, text = ATTENTION[checked.verdict]
+        return {"severity": severity, "word": checked.verdict, "text": text}
+    why = "" if checked is None else _reason(checked)
+    told = "Whether attention shows what the answer rests on was not found out" + (f": {why}." if why else ".")
+    return {"severity": "warning", "word": "not checked", "text": told}
+
+
+def _attended(found: Measurement) -> Titled:
+    """The two questions that decide, and a third for comparison, with their numbers."""
+    moves, agrees = found.detail["permutation"], found.detail["agreement"]
+    scale = "0 to 1" if moves.detail["unit"] == 1 else "1 is what another row would do"
+    moved = f"Does the answer move when the weights are shuffled over the parts of the input? (by how much, {scale})"
+    rows = [_asked(moved, moves.value, moves.interval, moves.detail["limit"], moves.verdict)]
+    if agrees is not None:
+        d = agrees.detail
+        ranked = "Are parts with more attention those whose absence moves the answer more? (rank correlation, −1 to 1)"
+        ranked += (
+            f" Said by {d['examples'] - d['idle']} rows: in the others no single part moves the answer."
+            if d["idle"]
+            else ""
+        )
+        rows.append(_asked(ranked, d["settled"], d["settled_interval"], d["limit"], agrees.verdict))
+        rows.append(_asked("For comparison: those with the larger gradient?", d["gradient"], d["gradient_interval"]))
+    title = f"Is attention a faithful account? Asked of “{found.detail['layer']}”, in {counted(found.detail['examples'], 'row')}"
+    return Titled(title, Table(("question", "value", "interval", "takes", "answer"), tuple(rows)))
+
+
+def _asked(
+    question: str, value: float | None, ends: Any, least: float | None = None, verdict: str = ""
+) -> tuple[str, ...]:
+    answers = {"moves the output": "yes", "does not move the output": "no", "agrees": "yes", "does not agree": "no"}
+    takes = "" if least is None else f"more than {figure(least)}"
+    return question, figure(value, ends), span(ends), takes, answers.get(verdict, "not settled") if takes else ""
 
 
 def _looked(reading: Any, example: Example, index: int) -> Iterator[Drawing]:
@@ -227,18 +284,16 @@ def _trust_banner(audit: Any) -> dict[str, str]:
 def verification(audit: Any) -> Section:
     """Each check of the explanations, drawn where it has a curve."""
     drawings: list[Drawing] = []
-    for found in audit.verification:
+    checks = [m for m in audit.verification if m.name != FAMILY]
+    for found in checks:
         drawings += _drawn(plot.faithfulness, found, caption=_reason(found), wide="similarities" in found.detail)
     rows = [
-        (m.name.replace("_", " "), figure(m.value, m.interval), span(m.interval), m.verdict, _reason(m))
-        for m in audit.verification
+        (m.name.replace("_", " "), figure(m.value, m.interval), span(m.interval), m.verdict, _reason(m)) for m in checks
     ]
     table = Titled(
         "All checks of the explanations", Table(("check", "value", "interval", "verdict", "why"), tuple(rows))
     )
-    rows_checked = (
-        f" Checked on {count(min(CHECKED, audit.sampled))} of the rows explained." if audit.verification else ""
-    )
+    rows_checked = f" Checked on {count(min(CHECKED, audit.sampled))} of the rows explained." if checks else ""
     lead = "An explanation earns trust: it must beat random rankings on the same model, and change when its weights do."
     lead += rows_checked
     return Section(
