@@ -1,0 +1,178 @@
+"""Real data that lie beside the checkout, as `pl.Dataset`s: `python examples/loaders.py` says which of them are there."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import pellucid as pl
+from pellucid.core.splitting import holdout
+
+DATA = Path(os.environ.get("PELLUCID_DATA") or Path(__file__).parents[2] / "shared" / "data")
+"""The folder with data sets that are not part of the package."""
+
+Pair = tuple[pl.Dataset, pl.Dataset]
+"""Data to learn from, and data held out."""
+
+
+class Absent(Exception):
+    """Data that are not there."""
+
+
+def path(name: str) -> Path:
+    """A file of the data folder.
+
+    Raises:
+        Absent: It is not there.
+    """
+    if not (DATA / name).exists():
+        raise Absent(f"no {name} in {DATA}; PELLUCID_DATA names the folder that holds it")
+    return DATA / name
+
+
+# -- texts ----------------------------------------------------------------------------------------------------------
+
+PADDING, UNKNOWN = 0, 1
+"""Tokens that stand for nothing, and for any word that is not in the vocabulary."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Words by number, the first two for padding and for all others."""
+
+    words: tuple[str, ...]
+
+    @classmethod
+    def of(cls, texts: Sequence[Sequence[str]], least: int = 2) -> Vocabulary:
+        """The words that are used at least so often."""
+        count = Counter(word for text in texts for word in text)
+        return cls(("", "[?]", *sorted(word for word, times in count.items() if times >= least)))
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def numbers(self, texts: Sequence[Sequence[str]], length: int) -> np.ndarray:
+        """Texts as token numbers (B, T), cut or padded at the end."""
+        at = {word: i for i, word in enumerate(self.words)}
+        found = np.full((len(texts), length), PADDING, np.int32)
+        for row, text in zip(found, texts, strict=True):
+            known = [at.get(word, UNKNOWN) for word in text[:length]]
+            row[: len(known)] = known
+        return found
+
+
+def phrases(part: str) -> tuple[list[list[str]], np.ndarray]:
+    """SST-2: words and labels (1: positive) of "train", "dev" or "test"."""
+    with gzip.open(path(f"sst2/{part}.tsv.gz"), "rt", encoding="utf-8") as file:
+        rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]  # a quotation mark is a word
+    return [text.split() for _, text in rows], np.array([int(label) for label, _ in rows])
+
+
+def sst2(count: int = 40_000, length: int = 32) -> Pair:
+    """Phrases of film reviews to learn from, whole sentences to test on: is it positive?"""
+    (texts, labels), (held, truth) = phrases("train"), phrases("dev")
+    chosen = np.random.default_rng(0).permutation(len(texts))[:count]
+    words = Vocabulary.of([texts[i] for i in chosen], least=3)
+
+    def made(texts: Sequence[Sequence[str]], labels: np.ndarray, part: str) -> pl.Dataset:
+        x, names = words.numbers(texts, length), ["negative", "positive"]
+        return pl.Dataset(x, labels, kind="text", class_names=names, vocabulary=words.words, name=f"SST-2 ({part})")
+
+    return made([texts[i] for i in chosen], labels[chosen], "train"), made(held, truth, "dev")
+
+
+# -- signals, patients, traffic -------------------------------------------------------------------------------------
+
+
+def ecg5000() -> Pair:
+    """Heartbeats of one patient, 140 samples each: is it a normal one? Four rare kinds are one class, "abnormal"."""
+    table = np.loadtxt(path("ecg5000_train/ECG5000_TRAIN.txt.gz"))  # NumPy unpacks it
+    x, y = table[:, 1:, None].astype(np.float32), (table[:, 0] > 1).astype(int)
+    names = {"feature_names": ["ECG"], "class_names": ["normal", "abnormal"]}
+    return parted(pl.Dataset(x, y, kind="sequence", name="ECG5000", **names))
+
+
+HEART = {
+    "age": None, "sex": None, "chest pain": {1: "typical", 2: "atypical", 3: "other", 4: "none"}, "blood pressure": None,
+    "cholesterol": None, "sugar above 120": None, "resting ECG": {0: "normal", 1: "ST-T", 2: "hypertrophy"},
+    "highest pulse": None, "pain on exercise": None, "ST depression": None, "ST slope": {1: "up", 2: "flat", 3: "down"},
+    "vessels coloured": None, "thallium": {3: "normal", 6: "fixed defect", 7: "reversible"},
+}  # fmt: skip
+"""Columns of the heart-disease table, and what the numbers of those that are codes stand for."""
+
+
+def heart() -> Pair:
+    """Patients of one hospital, Cleveland: has a coronary vessel narrowed? Rows with a missing value are left out."""
+    table = np.genfromtxt(path("heart_disease/processed.cleveland.data"), delimiter=",", missing_values="?")
+    table = table[np.isfinite(table).all(1)]
+    return parted(pl.Dataset(
+        table[:, :-1].astype(np.float32), (table[:, -1] > 0).astype(int), feature_names=list(HEART),
+        class_names=["healthy", "heart disease"], name="heart disease",
+    ))  # fmt: skip
+
+
+SIGNS = {
+    12: "priority road", 13: "yield", 14: "stop", 17: "no entry", 25: "road works", 33: "turn right", 35: "ahead only",
+    38: "keep right",
+}  # fmt: skip
+"""Kinds of traffic signs that are told apart, by their number in GTSRB."""
+
+
+def gtsrb() -> Pair:
+    """Traffic signs of eight kinds, stretched from dark to light; tested on other tracks than those learned from.
+
+    Two in three are stored small, in a corner of a black image; they are enlarged, and those of fewer than 16 pixels left out.
+    """
+
+    def part(name: str, word: str) -> pl.Dataset:
+        with np.load(path(f"gtsrb/{name}_32x32.npz")) as found:
+            chosen = np.isin(found["y"], list(SIGNS))
+            x, labels = found["x"][chosen], np.searchsorted(list(SIGNS), found["y"][chosen])
+        sizes = np.stack([extent(x, axis) for axis in (1, 2)], axis=1)
+        large = sizes.min(1) >= 16
+        x = np.stack([enlarged(image, size) for image, size in zip(x[large], sizes[large], strict=True)])
+        return pl.Dataset(lit(x), labels[large], class_names=list(SIGNS.values()), name=f"GTSRB ({word})")
+
+    return part("train_every6th", "train"), part("test_full", "test")
+
+
+def extent(images: np.ndarray, axis: int) -> np.ndarray:
+    """Rows (axis 1) or columns (2) of each image (B, H, W, C), up to the last one that is not all black."""
+    there = images.any((3 - axis, 3))
+    return there.shape[1] - there[:, ::-1].argmax(1)
+
+
+def enlarged(image: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The upper left corner of an image, of so many rows and columns, in the size of the whole."""
+    rows, columns = (np.arange(side) * n // side for side, n in zip(image.shape, size, strict=False))
+    return image[np.ix_(rows, columns)]
+
+
+def lit(images: np.ndarray) -> np.ndarray:
+    """Images stretched so that all but the darkest and lightest 2 % lie between 0 and 1: many were taken in the dark."""
+    low, high = np.quantile(images, (0.02, 0.98), axis=(1, 2, 3), keepdims=True)
+    return np.clip((images - low) / np.maximum(high - low, 1), 0, 1).astype(np.float32)
+
+
+def parted(data: pl.Dataset) -> Pair:
+    """Seven tenths to learn from, the rest held out."""
+    kept, held = holdout(data.y, 0.3, seed=0)
+    return data.take(kept), data.take(held)
+
+
+SETS: dict[str, Callable[[], Pair]] = {"sst2": sst2, "ecg5000": ecg5000, "heart": heart, "gtsrb": gtsrb}
+
+if __name__ == "__main__":
+    for name, load in SETS.items():
+        try:
+            train, test = load()
+            print(f"{name:8} {len(train)} examples to learn from, {len(test)} held out")
+        except Absent as reason:
+            print(f"{name:8} {reason}")
