@@ -1,5 +1,7 @@
 """Prices on attention: what they come to, that they teach what they say, and that nothing of them stays."""
 
+import importlib
+
 import keras
 import numpy as np
 import pytest
@@ -129,6 +131,32 @@ def test_the_model_that_comes_back_is_the_builders_own():
     np.testing.assert_allclose(log["loss"], run.history["data_loss"][-1], rtol=1e-5)
     net.fit(x, y, epochs=1, verbose=0)
     assert any(np.abs(a - b).max() > 0 for a, b in zip(before, net.get_weights(), strict=True))
+
+
+def test_a_penalty_of_the_models_own_is_back_in_its_loss_afterwards():
+    x, y, _, _ = sentences(64)
+
+    def make():
+        net = build()()
+        net.layers[-1].kernel.regularizer = keras.regularizers.L2(0.5)
+        return net
+
+    run = pl.improve(make, pl.AttentionEntropy(0.1), train=(x, y), fit={"epochs": 1}, seed=0)
+    net = run.model.keras
+    own = 0.5 * (net.get_weights()[-2].astype(float) ** 2).sum()
+    np.testing.assert_allclose(run.history["penalty"]["own"][-1], own, rtol=1e-5)
+    loss = net.evaluate(x, y, verbose=0, return_dict=True)["loss"]
+    np.testing.assert_allclose(loss, run.history["data_loss"][-1] + own, rtol=1e-5)
+
+
+def test_the_log_is_the_same_however_little_memory_there_is(monkeypatch):
+    x, y, marks, _ = sentences(67)
+    recipe = pl.Recipe(pl.AttentionSupervision(marks, 0.3), pl.AttentionEntropy(0.2))
+    whole = pl.improve(build("mean"), recipe, train=(x, y), fit={"epochs": 1}, seed=0).history
+    monkeypatch.setattr(importlib.import_module("pellucid.improve.priced"), "COMFORTABLE", 30_000)
+    parts = pl.improve(build("mean"), recipe, train=(x, y), fit={"epochs": 1}, seed=0).history
+    for name, values in whole["penalty"].items():
+        np.testing.assert_allclose(parts["penalty"][name], values, rtol=1e-6)
 
 
 def test_several_inputs_are_handed_on_by_name():

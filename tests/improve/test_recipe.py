@@ -105,7 +105,7 @@ def test_penalties_match_numpy_every_epoch(make):
     model = training.fresh(make, 0)
     model(X[:1])
     ledger = Ledger(model, (pl.L2(0.02), pl.L1(0.003)))
-    log = _log_class()(ledger, Dataset(X, Y), None)
+    log = _log_class()(ledger, model, {"": Dataset(X, Y)}, 50)
     with ledger.charged():
         training.fit(model, Dataset(X, Y), settings=FIT, callbacks=[log, Spy()], progress=False)
     for row, weights in zip(log.rows, seen, strict=True):

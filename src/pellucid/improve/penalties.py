@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,12 +146,11 @@ class Ledger:
 
     @contextmanager
     def waived(self) -> Iterator[None]:
-        """Evaluate the data loss alone: no penalty on weights, not even the model's own, and none on attention."""
+        """Evaluate the data loss alone: no penalty on weights, not even the model's own."""
         charged = [variable.regularizer for variable in self._variables]
         self._restore([None] * len(charged))
         try:
-            with self._priced.free() if self._priced else nullcontext():
-                yield
+            yield
         finally:
             self._restore(charged)
 
@@ -161,7 +160,8 @@ class Ledger:
 
     def _forget_compiled(self) -> None:
         """Compiled steps hold the penalties they were traced with."""
-        self._model.train_function = self._model.test_function = None
+        for model in (self._model, self._priced.inside.native) if self._priced else (self._model,):
+            model.train_function = model.test_function = None
 
     def amounts(self) -> dict[str, float]:
         """What each penalty comes to at the present weights, summed in 64 bits; "own" is the model's."""

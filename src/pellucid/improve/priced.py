@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from pellucid.core.attention import Seen, sites, watched
+from pellucid.core.attention import Seen, rows_each, sites, watched
+from pellucid.core.chunks import COMFORTABLE, run
 from pellucid.core.dataset import Dataset
 from pellucid.core.model import Model
 from pellucid.errors import NotApplicable
 from pellucid.improve.attention import AttentionRemedy
-from pellucid.shapes import Array, Tensor
-
-BATCH = 256
-"""Examples whose price is found at once."""
+from pellucid.shapes import Tensor
 
 BESIDE = "beside_"
 """Before the slot of a remedy, the name of the input that it needs."""
@@ -37,36 +33,22 @@ class Priced:
 
     def __init__(self, model: Any, remedies: Sequence[AttentionRemedy], train: Dataset) -> None:
         self.remedies, self.inside, self._train = remedies, Model(model), train
-        sites(self.inside, self.inside.prepare(train.take(slice(0, 1)).x))
+        seen = sites(self.inside, self.inside.prepare(train.take(slice(0, 1)).x))
+        self._each = rows_each(self.inside, seen, 2)
         found = {r.slot: r.beside(len(train)) for r in remedies}
         self._beside = {BESIDE + slot: array for slot, array in found.items() if array is not None}
-        self._free = False
         self.model = _around(self)
         self.model.compile(**model._compile_config.config)
-        self.model(self.joined(train.take(slice(0, 1))).x, training=False)
+        self.model(self.train.take(slice(0, 1)).x, training=False)
 
     @property
     def train(self) -> Dataset:
         """The training data, with what the prices have to know of each example."""
-        return self.joined(self._train, self._beside)
-
-    def joined(self, data: Dataset, beside: Mapping[str, Array] | None = None) -> Dataset:
-        """Data with what the prices have to know of each example: zeros where nothing is known."""
-        empty = {name: np.zeros((len(data), *a.shape[1:]), a.dtype) for name, a in self._beside.items()}
-        given = dict(data.x) if isinstance(data.x, dict) else {"x": data.x}
-        if clash := set(given) & set(empty):
+        x = self._train.x
+        given = dict(x) if isinstance(x, dict) else {"x": x}
+        if clash := set(given) & set(self._beside):
             raise NotApplicable(f"an input of the model has the name {min(clash)!r}; give it another")
-        return replace(data, x={**given, **(beside or empty)}, feature_names=None, columns=None)
-
-    @contextmanager
-    def free(self) -> Iterator[None]:
-        """No price, for the data loss alone."""
-        before, self._free = self._free, True
-        self.model.test_function = None
-        try:
-            yield
-        finally:
-            self._free, self.model.test_function = before, None
+        return Dataset({**given, **self._beside}, self._train.y)
 
     def run(self, inputs: Mapping[str, Tensor], training: Any) -> tuple[Any, list[Tensor]]:
         """What the model gives, and the prices (B,)."""
@@ -85,7 +67,7 @@ class Priced:
         from keras import ops
 
         out, prices = self.run(inputs, training)
-        return out, [] if self._free else [ops.mean(p) for p in prices]
+        return out, [ops.mean(p) for p in prices]
 
     def amounts(self) -> dict[str, float]:
         """What each price comes to on average over the training data, at the present weights."""
@@ -96,8 +78,8 @@ class Priced:
             return tuple(self.run(dict(zip(names, tensors, strict=True)), False)[1])
 
         compiled = self.inside.compiled(("prices", tuple(names)), lambda: step)
-        found = [compiled(*(a[i : i + BATCH] for a in whole.values())) for i in range(0, len(self._train), BATCH)]
-        columns = (np.concatenate(column) for column in zip(*found, strict=True))
+        rows = max(1, COMFORTABLE // (8 * self.inside.anatomy.activations))  # not measured, so that logs are equal
+        columns = run(compiled, list(whole.values()), self._each, rows, pad=self.inside.backend.static_shapes)
         return {r.slot: float(c.mean(dtype=np.float64)) for r, c in zip(self.remedies, columns, strict=True)}
 
 

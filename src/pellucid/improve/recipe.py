@@ -154,9 +154,9 @@ def improve(
     learnt, priced = data, None
     if costs := attentive(recipe.remedies):
         priced = Priced(model, costs, data)
-        trained, learnt, held = priced.model, priced.train, priced.joined(held) if held else None
+        trained, learnt = priced.model, priced.train
     ledger = Ledger(trained, recipe.remedies, priced)
-    log = _log_class()(ledger, learnt, held)
+    log = _log_class()(ledger, model, {"": data} | ({"val_": held} if held else {}), 4 * _batch(fit))
     with ledger.charged():
         training.fit(trained, learnt, settings=fit, seed=seed, callbacks=[log, *schedules], progress=progress)
     history = _columns(log.rows)
@@ -181,16 +181,26 @@ def _prepared(build: training.Build, recipe: Recipe, data: Dataset, seed: int) -
     return model
 
 
+def _batch(fit: Mapping[str, Any] | None) -> int:
+    given = (fit or {}).get("batch_size")
+    return (
+        given if isinstance(given, int) and given > 0 else training.BATCH
+    )  # what it must be is told by `training.fit`
+
+
 def _log_class() -> type:
     from keras.callbacks import Callback
 
     class Log(Callback):
-        """After each epoch: data loss, penalties and metrics with the same weights; also for later callbacks."""
+        """After each epoch: data loss, penalties and metrics with the same weights; also for later callbacks.
 
-        def __init__(self, ledger: Ledger, train: Dataset, validation: Dataset | None) -> None:
+        The model itself is asked (`own`), not the one around it whose attention has a price, and in batches that take about
+        the memory of a step of training.
+        """
+
+        def __init__(self, ledger: Ledger, own: Any, parts: Mapping[str, Dataset], batch: int) -> None:
             super().__init__()
-            self._ledger = ledger
-            self._parts = {"": train} | ({"val_": validation} if validation else {})
+            self._ledger, self._own, self._parts, self._batch = ledger, own, parts, batch
             self.rows: list[dict[str, Any]] = []
 
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -198,8 +208,8 @@ def _log_class() -> type:
             row: dict[str, Any] = {"penalty": penalty, "running": dict(logs or {})}
             for before, data in self._parts.items():
                 with self._ledger.waived():
-                    found = self.model.evaluate(  # type: ignore[union-attr]
-                        data.x, training.labels(self.model, data), batch_size=1024, verbose=0, return_dict=True
+                    found = self._own.evaluate(
+                        data.x, training.labels(self._own, data), batch_size=self._batch, verbose=0, return_dict=True
                     )
                 data_loss = float(found.pop("loss"))
                 row |= {f"{before}loss": data_loss + sum(penalty.values()), f"{before}data_loss": data_loss}
