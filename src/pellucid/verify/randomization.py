@@ -66,7 +66,7 @@ class ParameterRandomization(Check):
     repeats: int = 3
     limit: float = 0.5
     patch: Any = None
-    steps: int = 10
+    steps: int = 6
 
     def __post_init__(self) -> None:
         options.one_of(self, "order", ("cascade", "all"))

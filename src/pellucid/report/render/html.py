@@ -54,7 +54,7 @@ def _template() -> Any:
 
 def _is_figure(cell: Any) -> bool:
     """Whether a cell is a number already written out."""
-    return (
+    return cell == "n/a" or (
         isinstance(cell, str) and cell.strip("−+%, .\u202f") != "" and all(c in "0123456789−+.,% \u202f" for c in cell)
     )
 
