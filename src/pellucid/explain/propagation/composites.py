@@ -37,6 +37,12 @@ class Composite(Value):
             if not (isinstance(rule, Rule) or (name == "first" and rule is None)):
                 raise InvalidOption(f"{type(self).__name__}.{name}: expected a rule such as pl.Epsilon(), got {rule!r}")
 
+    @property
+    def asks(self) -> bool:
+        """Whether it makes a difference which layers read the input."""
+        direct = any(rule.direct for rule in (self.dense, self.convolution, *self.named.values()))
+        return direct or self.first is not None or type(self).rule is not Composite.rule
+
     def rule(self, name: str, layer: Any, *, is_first: bool) -> Rule:
         """The rule of a layer."""
         if name in self.named:

@@ -16,7 +16,7 @@ from pellucid.explain.base import Question
 from pellucid.explain.propagation.composites import Composite
 from pellucid.explain.propagation.differences import DIFFERENCES, OPERATION_DIFFERENCES
 from pellucid.explain.propagation.kinds import kinds
-from pellucid.explain.propagation.reading import Reading, read_inputs
+from pellucid.explain.propagation.reading import Reading, not_looked_at, read_inputs
 from pellucid.explain.propagation.recurrent import STEPS, cells
 from pellucid.explain.propagation.rules import Epsilon, Flat, Rule
 from pellucid.explain.propagation.signs import given_nothing_negative
@@ -127,7 +127,7 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
         layers.find(model.native, name)
     _refuse_more(model)
     _refuse_mixing(model, "softmax", "log_softmax")
-    calls, readings = read_inputs(model, example)
+    calls, readings = read_inputs(model, example) if composite.asks else not_looked_at(model, example)
     first, positive = _first(calls, readings), given_nothing_negative(calls)
     steps = []
     for name, layer in _rules_by_name(model):
@@ -151,7 +151,7 @@ def make_plan(model: Model, composite: Composite, example: Sequence[Array]) -> P
 
 def _notes(composite: Composite, steps: Sequence[tuple[Any, Treatment, Rule]], *, found: bool) -> tuple[str, ...]:
     """What to say of the rule of first layers, where it was given to none, or to one that it tells nothing about."""
-    if not found and (composite.first is not None or type(composite).rule is not Composite.rule):
+    if not found and composite.asks:
         return ("no layer was found that reads the input itself: the rule of first layers was given to none",)
     alike = [
         layer for layer, _, rule in steps if isinstance(rule, Flat) and type(layer).__name__ in ("Dense", "Linear")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import ceil, log2, prod
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,8 @@ from pellucid.shapes import Array, Floats, Tensor
 RESCALING = ("Rescaling", "Normalization")
 """Layers that prepare an input number by number: what reads them counts as reading the input."""
 
-WORDS, BITS = 5, 12
-"""Numbers in the code of a place, and bits that hold one of them; each also comes with its sign turned round."""
+BITS = 12
+"""Bits that hold one number of a code; ten of them are drawn."""
 
 UNIT = 512.0
 """What makes whole numbers of them."""
@@ -102,9 +102,14 @@ def read_inputs(model: Model, example: Sequence[Array]) -> tuple[list[layers.Cal
     try:
         run_once(model, lambda *tensors: kept.append(_on_codes(model, tensors)), example)
     except Exception:  # a model may refuse numbers that mean nothing
-        calls = run_recorded(model, example)[1]
-        return calls, [None] * len(calls)
+        return not_looked_at(model, example)
     return kept[0]
+
+
+def not_looked_at(model: Model, example: Sequence[Array]) -> tuple[list[layers.Called], list[Reading | None]]:
+    """The same where nobody asks who reads the inputs."""
+    calls = run_recorded(model, list(example))[1]
+    return calls, [None] * len(calls)
 
 
 def _on_codes(model: Model, tensors: Sequence[Tensor]) -> tuple[list[layers.Called], list[Reading | None]]:
@@ -122,7 +127,7 @@ def _on_codes(model: Model, tensors: Sequence[Tensor]) -> tuple[list[layers.Call
         heads = [(la, _projecting(name, la, calls)) for name, la in inside if "MultiheadAttention" in kinds(la)]
         with layers.all_replaced(heads):
             model.forward_from(given, many)
-    order = np.argsort(_keys(codes[:WORDS]))
+    order = np.argsort(_keys(codes[: len(codes) // 2]))
     return calls, [_reading(call, codes, order, shapes) for call in calls]
 
 
@@ -147,11 +152,12 @@ def _projecting(name: str, layer: Any, calls: list[layers.Called]) -> Callable[[
 
 
 def _codes(size: int) -> Floats:
-    """Codes (2 W, N) of places, no two alike; half precision has room for each number of them."""
+    """Codes (2 W, N) of places, no two alike: numbers that half precision has room for, and the same with another sign."""
     chance = np.random.default_rng(0)
+    shape = max(3, ceil((2 * log2(size) + 4) / 10)), size  # so long that two are seldom alike
     while True:
-        digits, powers = chance.integers(128, 256, (WORDS, size)), chance.integers(-2, 2, (WORDS, size))
-        words = chance.choice([-1.0, 1.0], (WORDS, size)) * np.ldexp(digits / 128, powers)
+        digits, powers = chance.integers(128, 256, shape), chance.integers(-2, 2, shape)
+        words = chance.choice([-1.0, 1.0], shape) * np.ldexp(digits / 128, powers)
         if len(np.unique(_keys(words))) == size:
             return np.concatenate([words, -words]).astype(np.float32)
 
@@ -171,10 +177,10 @@ def _reading(call: layers.Called, codes: Floats, order: Array, shapes: Shapes) -
     if given.ndim < 2 or len(given) != len(codes):
         return None
     flat = given.reshape(len(codes), -1)
-    words, turned = flat[:WORDS], flat[WORDS:]
+    (words, turned), own = np.split(flat, 2), np.split(codes, 2)[0]
     padding = (flat == flat[:1]).all(0)
     likely = ((turned == -words) & (words * UNIT == np.rint(words * UNIT)) & (np.abs(words) < 4)).all(0) & ~padding
-    sought, known = _keys(np.where(likely, words, 0.0)), _keys(codes[:WORDS, order])
+    sought, known = _keys(np.where(likely, words, 0.0)), _keys(own[:, order])
     at = np.searchsorted(known, sought).clip(max=len(known) - 1)
     found = likely & (known[at] == sought)
     if not found.any() or not (found | padding).all():
