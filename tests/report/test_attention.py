@@ -80,6 +80,30 @@ def test_lines_are_drawn_where_no_position_stands_for_all(data):
     assert found.figures[1].picture.title == "Attention in block_2/attention, mean of all 2 heads"
 
 
+@pytest.mark.parametrize("pool", ["attention", "class"])
+def test_what_a_reading_cannot_place_is_laid_on_the_example(pool):
+    small = {"depth": 1, "heads": 2, "width": 8, "pool": pool}
+    x = np.random.default_rng(0).normal(size=(10, 4, 6, 6, 1)).astype(np.float32)
+    videos = pl.Dataset(x, np.arange(10) % 2)
+    net = pl.wrap(pl.models.video_transformer((4, 6, 6, 1), 2, patch=(2, 3, 2), **small))
+    reading = attention.read(net, videos, examples())
+    laid = attention.laid(net, videos, examples(), reading)
+    own = reading[-1].mean(1)[:, 0, -12:].reshape(3, 2, 2, 3)  # frames, rows, columns of tubelets
+    spread = own.repeat(2, 1).repeat(3, 2).repeat(2, 3)[..., None]
+    assert laid.values == pytest.approx(np.broadcast_to(spread, laid.values.shape), abs=1e-6)
+    told = Audit({**SUBJECT, "inputs": "video"}, examples=examples(), attention=reading, attended=laid)
+    figures = next(s for s in sections(told) if s.id == "attention").figures
+    assert [f.title for f in figures[1:]] == [f"Where the model looks, in {reading.names[-1]}"] * 3
+    assert told.html().count("<svg") >= 4
+
+
+def test_what_a_reading_can_place_needs_no_more(model, data):
+    reading = attention.read(model, data, examples())
+    assert attention.laid(model, data, examples(), reading) is None
+    mean = pl.wrap(pl.models.vision_transformer((8, 8, 1), 3, patch=4, heads=2, pool="mean"))
+    assert attention.laid(mean, data, examples(), attention.read(mean, data, examples())) is None
+
+
 def test_an_audit_with_attention_comes_back_from_its_folder(told, tmp_path):
     folder = told.save(tmp_path / "audit")
     assert load(folder) == told

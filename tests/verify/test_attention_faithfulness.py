@@ -121,8 +121,8 @@ def test_an_output_that_no_single_position_moves_is_no_evidence_against_attentio
     x = flagged(24, 8, 2)
     one = x[..., 0].argmax(1)
     other = (one + 3) % 8
-    x[np.arange(24), other] = x[np.arange(24), one]
     x[..., 1] = np.sign(x[..., 1]) * (0.5 + np.abs(x[..., 1]))
+    x[np.arange(24), other] = x[np.arange(24), one]
     found = verdict(net, x)
     assert found.detail["permutation"].verdict == "moves the output"
     assert found.detail["agreement"].detail["idle"] == 24

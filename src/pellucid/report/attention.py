@@ -9,6 +9,10 @@ from pellucid.core.dataset import Dataset
 from pellucid.core.model import Model
 from pellucid.errors import InvalidInput, NoAttention, NotApplicable
 from pellucid.explain.attention.reading import AttentionReading, attention
+from pellucid.explain.attention.weights import AttentionWeights
+from pellucid.explain.base import Explanation, explain
+from pellucid.plot.attended import attention_map
+from pellucid.plot.positions import one_looks
 from pellucid.report.selection import CHECKED, Example
 from pellucid.verify.attention.faithfulness import AttentionFaithfulness
 
@@ -42,6 +46,22 @@ def read(model: Model, test: Dataset, examples: Sequence[Example]) -> AttentionR
     if not rows or size > WEIGHTS:
         raise NotApplicable(f"one example has {size:,} weights, too many to keep" if rows else "no example is shown")
     return attention(model, test.take(rows[: max(1, WEIGHTS // size)]))
+
+
+def laid(model: Model, test: Dataset, examples: Sequence[Example], reading: AttentionReading) -> Explanation | None:
+    """Where the last attention looks, on the examples themselves: for positions that cannot be placed from the reading alone,
+    such as the tubelets of a video. None where they can be, or where no position stands for the whole."""
+    if not one_looks(reading, 0):
+        return None
+    try:
+        attention_map(reading)
+        return None
+    except InvalidInput:
+        rows = [example.row for example in shown(examples)][: len(reading)]
+    try:
+        return explain(model, test.take(rows), AttentionWeights(), progress=False)
+    except (InvalidInput, NotApplicable):
+        return None
 
 
 def check(reading: AttentionReading) -> AttentionFaithfulness:

@@ -42,6 +42,7 @@ class Audit(Record):
         importance: Which inputs count over the sample.
         examples: The rows shown: typical, borderline, confidently wrong.
         attention: Where the model looks in a few of the examples, the first of each role; None of a model without attention.
+        attended: The same on the examples themselves, where it takes a look at the model to place it, as on videos; else None.
         verification: The checks of the explanation, and of attention where there is any; empty where they could not be made.
         trust: What they amount to: "trusted", "doubtful", "refuted", or "unverified".
         trust_reason: Why, in plain words.
@@ -58,6 +59,7 @@ class Audit(Record):
     importance: Importance | None = None
     examples: tuple[Example, ...] = ()
     attention: AttentionReading | None = None
+    attended: Explanation | None = None
     verification: tuple[Measurement, ...] = ()
     trust: str = "unverified"
     trust_reason: str = ""

@@ -45,6 +45,7 @@ class Gathered:
     importance: Importance | None = None
     examples: tuple[selection.Example, ...] = ()
     attention: AttentionReading | None = None
+    attended: Explanation | None = None
     verification: tuple[Measurement, ...] = ()
     trust: str = "unverified"
     trust_reason: str = ""
@@ -58,7 +59,7 @@ class Gathered:
         results = [
             *self.measurements,
             *self.verification,
-            *(r for r in (self.explanation, self.attention) if r is not None),
+            *(r for r in (self.explanation, self.attention, self.attended) if r is not None),
         ]
         return sum(r.provenance.evaluations for r in results)
 
@@ -153,6 +154,8 @@ def _explain(found: Gathered, method: Any, examples: Any) -> None:
 
 def _read(found: Gathered) -> None:
     found.attention = attention.read(found.model, found.test, found.examples)
+    if found.attention is not None:
+        found.attended = attention.laid(found.model, found.test, found.examples, found.attention)
 
 
 def _explained(found: Gathered, rows: Dataset, method: Method) -> Explanation:

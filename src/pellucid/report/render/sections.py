@@ -197,7 +197,7 @@ def attention(audit: Any) -> Section:
     rows = list(zip(shown(audit.examples), range(len(reading)), strict=False))
     drawings = list(_drawn(plot.attention_grid, reading, title=f"Every head, for {rows[0][0].name}", wide=True))
     for example, index in rows:
-        drawings += _looked(reading, example, index)
+        drawings += _looked(audit, example, index)
     lead = (
         "How much of its attention each position pays to each other one. A weight says how much is taken from a position, not "
         "what it holds nor whether the score needs it: alone it is no explanation."
@@ -257,9 +257,13 @@ def _asked(
     return question, figure(value, ends), span(ends), takes, answers.get(verdict, "not settled") if takes else ""
 
 
-def _looked(reading: Any, example: Example, index: int) -> Iterator[Drawing]:
+def _looked(audit: Any, example: Example, index: int) -> Iterator[Drawing]:
     """Where the class token, or a single query, of the last layer looks, on the example itself; else lines."""
-    told = {"tag": example.role.capitalize(), "tag_more": example.name}
+    reading, told = audit.attention, {"tag": example.role.capitalize(), "tag_more": example.name}
+    if audit.attended is not None:
+        title = f"Where the model looks, in {reading.names[-1]}"
+        yield from _drawn(lambda: plot.attribution(audit.attended, index), title=title, **told)
+        return
     drawn = _drawn(lambda: plot.attention_map(reading, example=index), **told) if one_looks(reading, index) else ()
     yield from list(drawn) or _drawn(lambda: plot.attention_lines(reading, example=index), **told)
 
@@ -330,7 +334,7 @@ def remedies(audit: Any) -> Section:
 def provenance(audit: Any) -> Section:
     """Methods, settings, seeds, cost, versions, fingerprints, and what was left out."""
     p = audit.provenance
-    read = [found for found in (audit.explanation, audit.attention) if found is not None]
+    read = [found for found in (audit.explanation, audit.attention, audit.attended) if found is not None]
     done = [*audit.measurements, *read, *audit.verification]
     steps = tuple(
         (_step(r), _settings(r.provenance.method), r.provenance.evaluations, f"{r.provenance.seconds:.2f}")

@@ -140,7 +140,8 @@ def _where_moved(permutation: Measurement, agreement: Measurement | None) -> Flo
     moved = permutation.detail["per_example"] > permutation.detail["limit"]
     if agreement is None:
         return np.full(len(moved), np.nan if moved.any() else 0.0)
-    return np.where(moved, agreement.detail["settled_per_example"], 0.0)
+    settled = agreement.detail["settled_per_example"]
+    return np.where(moved | np.isnan(settled), settled, 0.0)
 
 
 def _sentence(verdict: str, idle: bool, agrees: str, other: str) -> str:
