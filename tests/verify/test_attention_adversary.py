@@ -74,6 +74,22 @@ def test_it_finds_what_a_fine_grid_finds(outputs):
         assert divergence(attention[row], weights[row]) == pytest.approx(reached[row], abs=1e-5)
 
 
+def test_it_finds_the_furthest_corner_of_a_thin_slab(picking):
+    """As many outputs as weights are free: what is within the bound is a thin slab through the own weights, and the divergence
+    has a maximum of its own at each of its corners."""
+    own, values = np.array([0.135, 0.331, 0.534]), np.array([[-1.976, -0.018], [1.583, 1.112], [-0.777, 1.167]])
+    kernel = np.array([[-0.321, 0.872, -0.705], [-0.614, 0.026, -0.106]])
+    net = picking(3, 2, layers.Dense(3), gain=1.0)
+    net.set_weights([kernel, np.zeros(3)])
+    x = np.repeat(np.concatenate([np.log(own)[:, None], values], 1)[None].astype("float32"), 8, 0)
+    best = on_a_grid(own, values, lambda context: softmax(context @ kernel))
+    found = pl.verify(net, pl.explain(net, x, pl.Gradient()), pl.AdversarialAttention())[0]
+    share = found.detail["per_example"] / best
+    assert np.mean(share > 0.95) > 0.7, share
+    assert share.mean() > 0.96, share
+    assert found.detail["moved"].max() <= BOUND + 1e-6
+
+
 def test_all_heads_and_rows_that_count_are_changed_and_no_others(generator):
     keras.utils.set_random_seed(4)
     tokens = keras.Input((5, 6))

@@ -50,7 +50,7 @@ class AdversarialAttention(AttentionCheck):
         layer: Name of the attention; None for the last one.
         examples: How many of the explained examples are looked at, at most.
         bound: How far the output may move.
-        restarts: Starts: in turn from anywhere, from the bound in a random direction, and from across the best so far.
+        restarts: Starts: in turn from anywhere, from the bound in a random direction, and from the other side of the best so far.
         steps: Steps of each.
 
     Raises:
@@ -95,7 +95,8 @@ class AdversarialAttention(AttentionCheck):
         best, reached, spent = np.array(attended.weights), np.zeros(len(attended)), 0
         for start in range(self.restarts):
             logits, reach = self._start(attended, best, start)
-            spent += (start % 3 == 1) * DIRECTIONS * (HALVINGS + 1) * len(attended)
+            lines = DIRECTIONS if start % 3 == 1 else start % 6 == 5
+            spent += lines * (HALVINGS + 1) * len(attended)
             for found, runs in self._candidates(attended, logits, reach):
                 held, more = _to_bound(attended, found, self.bound)
                 away = attended.over_rows(divergence(attended.weights, held))
@@ -106,14 +107,26 @@ class AdversarialAttention(AttentionCheck):
 
     def _start(self, attended: Attended, best: Floats, number: int) -> tuple[Floats, Floats]:
         """Logits (B, H, Q, K) to start from, and how far the first step goes (B, 1, 1, 1): in turn from anywhere, from the bound
-        in a random direction, and from across the best so far."""
+        in a random direction, and from the other side of the best so far: by its answer, then by its weights."""
         way, turn = divmod(number, 3)
         if turn == 0:
             return _anywhere(attended, way), np.ones((len(attended), 1, 1, 1))
         if turn == 2:
-            return _across(attended, best), _length(attended, best)
+            other = self._beyond(attended, best, way)
+            return other, _length(attended, _weights(attended, other))
         edge = _edge(attended, way, self.bound)
         return np.log(np.maximum(edge, TINY)), _length(attended, edge) / 2
+
+    def _beyond(self, attended: Attended, best: Floats, way: int) -> Floats:
+        """Logits on the other side of the model's own, by the answer or by the weights; later a little elsewhere each time, for
+        what is within the bound has more ends than two."""
+        if way % 2:
+            other, _ = _to_bound(attended, 2 * attended.weights - best, self.bound)
+            logits = np.log(np.maximum(other, TINY))
+        else:
+            logits = _across(attended, best)
+        noise = stream(attended.question.seed, "adversary", "beyond", way).normal(size=logits.shape)
+        return logits + noise / 2 if way > 1 else logits
 
     def _candidates(self, attended: Attended, logits: Floats, reach: Floats) -> Iterator[tuple[Floats, int]]:
         """The best within the bound on the way of one ascent, and where it ends; each with the runs it took."""
