@@ -136,11 +136,12 @@ def _judged(
 
 
 def _where_moved(permutation: Measurement, agreement: Measurement | None) -> Floats:
-    """The settled tau of each example, 0 where permuting does not move the output; NaN where it is not known."""
+    """The settled tau of each example, 0 where permuting does not move the output; NaN where it is not known, unless permuting
+    moves nothing at all."""
     moved = permutation.detail["per_example"] > permutation.detail["limit"]
-    if agreement is None:
-        return np.full(len(moved), np.nan if moved.any() else 0.0)
-    settled = agreement.detail["settled_per_example"]
+    if not moved.any():
+        return np.zeros(len(moved))
+    settled = np.full(len(moved), np.nan) if agreement is None else agreement.detail["settled_per_example"]
     return np.where(moved | np.isnan(settled), settled, 0.0)
 
 
