@@ -2,56 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
-import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
+from examples.loaders import Vocabulary, path
+from examples.loaders import phrases as phrases
 
 import pellucid as pl
-
-DATA = Path(os.environ.get("PELLUCID_DATA") or Path(__file__).parents[2] / "shared" / "data")
-"""The folder with the data sets that are not part of the package."""
-
-PADDING, UNKNOWN = 0, 1
-"""Tokens that stand for nothing, and for any word that is not in the vocabulary."""
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """Words by number, the first two for padding and for all others."""
-
-    words: tuple[str, ...]
-
-    @classmethod
-    def of(cls, texts: Sequence[Sequence[str]], least: int = 2) -> Vocabulary:
-        """The words that are used at least so often."""
-        count = Counter(word for text in texts for word in text)
-        return cls(("", "[?]", *sorted(word for word, times in count.items() if times >= least)))
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-    def numbers(self, texts: Sequence[Sequence[str]], length: int) -> np.ndarray:
-        """Texts as token numbers (B, T), cut or padded at the end."""
-        at = {word: i for i, word in enumerate(self.words)}
-        found = np.zeros((len(texts), length), np.int32)
-        for row, text in zip(found, texts, strict=True):
-            known = [at.get(word, UNKNOWN) for word in text[:length]]
-            row[: len(known)] = known
-        return found
-
-
-def phrases(part: str) -> tuple[list[list[str]], np.ndarray]:
-    """SST-2: words and labels (1: positive) of "train", "dev" or "test"."""
-    with gzip.open(DATA / "sst2" / f"{part}.tsv.gz", "rt", encoding="utf-8") as file:
-        rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
-    return [text.split() for _, text in rows], np.array([int(label) for label, _ in rows])
 
 
 @dataclass(frozen=True)
@@ -96,10 +56,11 @@ def _marked(count: int, spans: Sequence[dict]) -> np.ndarray:
 
 
 def _lines(name: str) -> Iterator[dict]:
-    with gzip.open(DATA / "eraser_movies" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
+    with gzip.open(path(f"eraser_movies/{name}.jsonl.gz"), "rt", encoding="utf-8") as file:
         yield from map(json.loads, file)
 
 
 def dataset(texts: Sequence[Sequence[str]], labels: np.ndarray, words: Vocabulary, length: int) -> pl.Dataset:
     """Texts as a `Dataset` of token numbers."""
-    return pl.Dataset(words.numbers(texts, length), labels, kind="text", class_names=["negative", "positive"])
+    names = ["negative", "positive"]
+    return pl.Dataset(words.numbers(texts, length), labels, kind="text", class_names=names, vocabulary=words.words)

@@ -44,7 +44,7 @@ class Subject:
 def text() -> Subject:
     """Film reviews: is it positive?"""
     train, test = loaders.sst2()
-    length, words = train.x.shape[1], len(train.vocabulary)
+    length, words = train.x.shape[1], len(train.vocabulary or ())
     return Subject(train, test, lambda: pl.models.text_transformer(length, words, 2, **SMALL), epochs=1)
 
 

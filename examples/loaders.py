@@ -145,7 +145,7 @@ def gtsrb() -> Pair:
 
 def extent(images: np.ndarray, axis: int) -> np.ndarray:
     """Rows (axis 1) or columns (2) of each image (B, H, W, C), up to the last one that is not all black."""
-    there = images.any((3 - axis, 3))
+    there: np.ndarray = np.any(images, axis=(3 - axis, 3))
     return there.shape[1] - there[:, ::-1].argmax(1)
 
 
