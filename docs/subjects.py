@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import os
-import re
-from collections import Counter
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,10 +14,11 @@ import numpy as np
 
 import pellucid as pl
 from pellucid import training
-from pellucid.core.splitting import holdout
 
-ROOT = Path(os.environ.get("PELLUCID_DATA") or Path(__file__).parents[1] / "../shared/data")
-"""Where data lie that are not part of the library."""
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+from loaders import HEART, Absent, ecg5000, gtsrb, parted, path, sst2
+
+__all__ = ["SUBJECTS", "Absent", "Subject"]
 
 WORDS = 28
 """Tokens of a sentence; shorter ones are padded with token 0, token 1 is any word that is not known."""
@@ -66,17 +65,6 @@ class Subject:
         """A small transformer for the same data; the methods that read attention are asked about it."""
         epochs = int(np.clip(60_000 / len(self.train), 2, 60))
         return trained(self.train, epochs, 64, attender(self.train))
-
-
-class Absent(Exception):
-    """Data that are not there."""
-
-
-def path(name: str) -> Path:
-    """A file of the data folder."""
-    if not (ROOT / name).exists():
-        raise Absent(f"no {name} in {ROOT}; PELLUCID_DATA names the folder that holds it")
-    return ROOT / name
 
 
 def trained(data: pl.Dataset, epochs: int, batch: int = 64, build: Callable[[], Any] | None = None) -> Any:
@@ -190,43 +178,23 @@ def mnist() -> Subject:
     )
 
 
-SIGNS = {
-    12: "priority road", 13: "yield", 14: "stop", 17: "no entry", 25: "road works", 33: "turn right", 35: "ahead only",
-    38: "keep right",
-}  # fmt: skip
-"""Kinds of signs that are told apart, by their number in GTSRB."""
-
-
 def sign() -> Subject:
     """A traffic sign."""
-
-    def part(word: str) -> pl.Dataset:
-        with np.load(path(f"gtsrb/{word}_32x32.npz")) as found:
-            chosen = np.isin(found["y"], list(SIGNS))
-            x, y = found["x"][chosen], found["y"][chosen]
-        return pl.Dataset(lit(x), np.searchsorted(list(SIGNS), y), class_names=list(SIGNS.values()))
-
-    train, test = part("train_every6th"), part("test_full")
+    train, test = gtsrb()
     moved = np.concatenate([np.roll(train.x, step, axis) for step in (-2, 2) for axis in (1, 2)])
-    model = trained(pl.Dataset(moved, np.tile(train.y, 4)), 8, 32, seer((32, 32, 3), len(SIGNS)))
-    edges = np.minimum(test.x[:, -1].mean((1, 2)), test.x[:, :, -1].mean((1, 2)))
-    clear = (test.x.mean((1, 2, 3)) > 0.45) & (edges > 0.03)  # many are dark, or cut off by the edge of the photograph
+    names: list[str] = list(train.class_names or ())
+    model = trained(pl.Dataset(moved, np.tile(train.y, 4)), 8, 32, seer((32, 32, 3), len(names)))
+    clear = test.x.mean((1, 2, 3)) > 0.45  # many are dark
     return Subject(
         title="A traffic sign",
         source="GTSRB (Stallkamp et al. 2012): eight of its 43 kinds, stretched from dark to light, tested on other tracks.",
         model=model,
         train=train,
         test=test,
-        row=typical(model, test, list(SIGNS).index(14), 0.5, clear),
+        row=typical(model, test, names.index("stop"), 0.5, clear),
         nothing=(float(train.x.mean()), "grey"),
         layers=("convolution_3", "hidden"),
     )
-
-
-def lit(images: np.ndarray) -> np.ndarray:
-    """Images stretched so that all but the darkest and lightest 2 % lie between 0 and 1: many were taken in the dark."""
-    low, high = np.quantile(images, (0.02, 0.98), axis=(1, 2, 3), keepdims=True)
-    return np.clip((images - low) / np.maximum(high - low, 1), 0, 1).astype(np.float32)
 
 
 def xray() -> Subject:
@@ -256,16 +224,7 @@ def xray() -> Subject:
 
 def ecg() -> Subject:
     """A heartbeat."""
-    table = np.loadtxt(path("ecg5000_train/ECG5000_TRAIN.txt.gz"))  # NumPy unpacks it
-    data = pl.Dataset(
-        table[:, 1:, None].astype(np.float32),
-        (table[:, 0] > 1).astype(int),
-        kind="sequence",
-        class_names=["normal", "abnormal"],
-        feature_names=["ECG"],
-    )
-    kept, held = holdout(data.y, 0.3, seed=0)
-    train, test = data.take(kept), data.take(held)
+    train, test = ecg5000()
     model = trained(train, 25, 16)
     return Subject(
         title="A heartbeat",
@@ -281,19 +240,9 @@ def ecg() -> Subject:
 
 def sentence() -> Subject:
     """A sentence about a film."""
-    training_set, held = (_phrases(path(f"sst2/{name}.tsv.gz")) for name in ("train", "dev"))
-    counts = Counter(word for text, _ in training_set for word in text)
-    known = {word: i + 2 for i, word in enumerate(sorted(w for w, n in counts.items() if n >= 3))}
-
-    def part(phrases: Sequence[tuple[list[str], int]]) -> pl.Dataset:
-        x = np.zeros((len(phrases), WORDS), np.int32)
-        for row, (text, _) in enumerate(phrases):
-            x[row, : min(len(text), WORDS)] = [known.get(word, 1) for word in text[:WORDS]]
-        return pl.Dataset(x, [label for _, label in phrases], kind="text", class_names=["negative", "positive"])
-
-    chosen = np.random.default_rng(0).permutation(len(training_set))[:40_000]
-    train, test = part([training_set[i] for i in chosen]), part(held)
-    model = trained(train, 3, 128, _reader(len(known) + 2))
+    train, test = sst2(40_000, WORDS)
+    words: list[str] = list(train.vocabulary or ())
+    model = trained(train, 3, 128, _reader(len(words)))
     length = (test.x > 0).sum(1)
     row = typical(model, test, 0, 0.6, (length >= 9) & (length <= 16) & (test.x != 1).all(1))
     return Subject(
@@ -305,13 +254,8 @@ def sentence() -> Subject:
         row=row,
         nothing=(pl.MaskToken(1, keep=(0,)), "unknown words"),
         layers=("convolution", "hidden"),
-        tokens=held[row][0][:WORDS],
+        tokens=[words[int(token)] for token in test.x[row] if token],
     )
-
-
-def _phrases(file: Path) -> list[tuple[list[str], int]]:
-    lines = gzip.decompress(file.read_bytes()).decode().splitlines()[1:]
-    return [(re.findall(r"\S+", text), int(label)) for label, text in (line.split("\t") for line in lines)]
 
 
 def _reader(vocabulary: int) -> Callable[[], Any]:
@@ -337,48 +281,25 @@ def _reader(vocabulary: int) -> Callable[[], Any]:
 
 # -- patients --------------------------------------------------------------------------------------------------------
 
-HEART = (
-    "age",
-    "sex",
-    "chest pain",
-    "blood pressure",
-    "cholesterol",
-    "sugar above 120",
-    "resting ECG",
-    "highest pulse",
-    "pain on exercise",
-    "ST depression",
-    "ST slope",
-    "vessels coloured",
-    "thallium",
-)
-CODES = {
-    "chest pain": {1: "typical", 2: "atypical", 3: "other pain", 4: "none"},
-    "resting ECG": {0: "normal", 1: "ST-T", 2: "hypertrophy"},
-    "ST slope": {1: "up", 2: "flat", 3: "down"},
-    "thallium": {3: "normal", 6: "fixed defect", 7: "reversible"},
-}
-
 
 def heart() -> Subject:
     """A patient with chest pain."""
     table = np.genfromtxt(path("heart_disease/processed.cleveland.data"), delimiter=",", missing_values="?")
     table = table[np.isfinite(table).all(1)]
     blocks, names, columns = [], [], []
-    for values, name in zip(table.T[:-1], HEART, strict=True):
-        codes = CODES.get(name)
+    for values, (name, codes) in zip(table.T[:-1], HEART.items(), strict=True):
         blocks += [values == code for code in codes] if codes else [values]
         names += [f"{name}={told}" for told in codes.values()] if codes else [name]
         columns += [name] * (len(codes) if codes else 1)
-    data = pl.Dataset(
-        np.stack(blocks, 1).astype(np.float32),
-        (table[:, -1] > 0).astype(int),
-        feature_names=names,
-        columns=columns,
-        class_names=["healthy", "heart disease"],
+    train, test = parted(
+        pl.Dataset(
+            np.stack(blocks, 1).astype(np.float32),
+            (table[:, -1] > 0).astype(int),
+            feature_names=names,
+            columns=columns,
+            class_names=["healthy", "heart disease"],
+        )
     )
-    kept, held = holdout(data.y, 0.3, seed=0)
-    train, test = data.take(kept), data.take(held)
     model = trained(train, 40, 16)
     return Subject(
         title="A patient",
