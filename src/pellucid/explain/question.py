@@ -131,12 +131,13 @@ class Question:
 
     def score_of(self, inputs: tuple[Array, ...], what: str = "baseline") -> Floats:
         """The asked-about score (B,) of other inputs of the same shape; identical rows are run once."""
+        target = self.target  # of scores that are no numbers, those of the examples are told first
         if all(a.strides[0] == 0 for a in inputs):
             scores = np.repeat(self.model.outputs_of(tuple(a[:1] for a in inputs)), len(self), axis=0)
         else:
             scores = self.model.outputs_of(inputs)
         require_finite(what, self.model, scores)
-        return self.target.of(scores)
+        return target.of(scores)
 
 
 def require_finite(what: str, model: Model, scores: Floats) -> None:

@@ -12,7 +12,7 @@ from pellucid.core import options
 from pellucid.core.model import Model
 from pellucid.core.randomness import stream
 from pellucid.errors import InvalidOption, NotApplicable
-from pellucid.explain.base import Attribution, Method, Question, flat, per_example
+from pellucid.explain.base import Asked, Attribution, Method, Question, flat, per_example
 from pellucid.explain.gradients.engine import Draws, at_draws, entries_of
 from pellucid.explain.gradients.local import Gradient, GradientInput
 from pellucid.explain.sampling import Drawn, about_mean, sampled
@@ -152,7 +152,8 @@ class SmoothGrad(Method):
         if self.method.takes_shift:
             return replace(copies, shift=shift, progress=False)
         inputs = tuple(a + s for a, s in zip(copies.inputs, shift, strict=True))
-        return replace(copies, inputs=inputs, output=copies.score_of(inputs, "noisy copies of x"), progress=False)
+        asked = Asked.known(copies.target, copies.score_of(inputs, "noisy copies of x"))
+        return replace(copies, inputs=inputs, asked=asked, progress=False)
 
 
 def _scales(noise: Any, entries: Sequence[Floats]) -> list[Floats]:
