@@ -16,7 +16,7 @@ from pellucid.core import chunks, layers
 from pellucid.core.anatomy import Anatomy, by_values, examine, run_recorded, takes_tensors, variables_read
 from pellucid.core.dataset import Dataset
 from pellucid.core.inputs import check_shapes, check_tokens, input_names, numbers, packed, plain_bytes
-from pellucid.core.tensors import flattened, to_array
+from pellucid.core.tensors import flattened, seen, to_array
 from pellucid.errors import InvalidInput, InvalidOption, NotDifferentiable
 from pellucid.shapes import Array, Floats, Inputs, Tensor
 
@@ -86,7 +86,7 @@ class Model:
         named = "" if self.variables else self.name  # Keras numbers the names of models as they are made
         digest = hashlib.sha256(f"{type(self.native).__name__}:{named}".encode())
         for variable in self.native.weights if self.is_keras else self.variables:  # without the state of dropout
-            array = np.ascontiguousarray(to_array(variable))
+            array = seen(variable)
             digest.update(f"{array.dtype}{array.shape}".encode())
             digest.update(plain_bytes(array))
         return digest.hexdigest()[:16]

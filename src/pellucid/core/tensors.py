@@ -22,6 +22,13 @@ def to_array(tensor: Any) -> Array:
     return np.asarray(tensor)
 
 
+def seen(variable: Any) -> Array:
+    """What a variable of any framework holds, as an array to be read at once: it may be the framework's own memory."""
+    held = getattr(variable, "value", None)
+    inner = getattr(held, "value", None)  # TensorFlow's own variable, whose value() is not copied
+    return np.asarray(inner()) if callable(inner) else to_array(variable)
+
+
 def flattened(outputs: Any) -> list[Any]:
     """The tensors in a dict, list or tuple of them, in order; a lone tensor as a list."""
     if isinstance(outputs, Mapping):
