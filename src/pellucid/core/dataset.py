@@ -123,6 +123,11 @@ class Dataset(Value):
         x = {k: v[index] for k, v in self.x.items()} if isinstance(self.x, dict) else self.x[index]
         return dataclasses.replace(self, x=x, y=pick(self.y), groups=pick(self.groups), ids=pick(self.ids))
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """Names of what is in it, which a record keeps for reading and drawing."""
+        return {name: getattr(self, name) for name in ("feature_names", "class_names", "columns", "vocabulary")}
+
     def label(self, number: int) -> str:
         """The name of a class, or its number."""
         names = self.class_names

@@ -202,15 +202,14 @@ def explain(
 
 
 def _asked(model: Model, inputs: tuple[Array, ...], target: Target, labels: Array | None) -> Asked:
+    unit = isinstance(target, Unit)
+
     def made(scores: Floats) -> Resolved:
         require_finite("x", model, scores)
-        return (
-            target_of_unit(scores) if isinstance(target, Unit) else resolve(target, scores, labels, binary=model.binary)
-        )
+        return target_of_unit(scores) if unit else resolve(target, scores, labels, binary=model.binary)
 
-    early = None
-    if not isinstance(target, Unit):
-        early = resolve_early(target, model.anatomy.width, len(inputs[0]), labels, binary=model.binary)
+    count, outputs = len(inputs[0]), model.anatomy.width
+    early = None if unit else resolve_early(target, outputs, count, labels, binary=model.binary)
     return Asked(lambda: model.outputs_of(inputs), made, early)
 
 
@@ -244,9 +243,7 @@ def _recorded(q: Question, method: Method, found: Attribution, data: Dataset | N
         converged=found.converged, evaluations=found.evaluations, selector=q.target.selector,
         baseline=as_given(found.baseline), baseline_output=found.baseline_output, error=found.error, gap=gap,
         standard_error=in_place(found.standard_error), samples=found.samples, layer=found.layer, hidden=found.hidden,
-        unit=unit, kind=q.kind,
-        feature_names=data.feature_names if data else None, class_names=data.class_names if data else None,
-        columns=data.columns if data else None, vocabulary=data.vocabulary if data else None, provenance=provenance,
+        unit=unit, kind=q.kind, provenance=provenance, **(data.described if data else {}),
     )  # fmt: skip
 
 

@@ -182,10 +182,9 @@ def _prepared(build: training.Build, recipe: Recipe, data: Dataset, seed: int) -
 
 
 def _batch(fit: Mapping[str, Any] | None) -> int:
+    """The batch of training; what it must be is told by `training.fit`."""
     given = (fit or {}).get("batch_size")
-    return (
-        given if isinstance(given, int) and given > 0 else training.BATCH
-    )  # what it must be is told by `training.fit`
+    return given if isinstance(given, int) and given > 0 else training.BATCH
 
 
 def _log_class() -> type:

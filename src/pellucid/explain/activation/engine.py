@@ -76,9 +76,8 @@ def _slopes_step(method: Folded, place: Opened, target: Resolved) -> Callable[..
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
         at = model.embed(arrays[:-1])
         scores, slopes = scored_gradients(model, target, at, arrays)
-        return *_maps(
-            method, place, at, [grid.arranged(g) for grid, g in zip(place.grids, slopes, strict=True)]
-        ), scores
+        arranged = [grid.arranged(g) for grid, g in zip(place.grids, slopes, strict=True)]
+        return *_maps(method, place, at, arranged), scores
 
     return step
 

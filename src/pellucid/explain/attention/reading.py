@@ -138,8 +138,7 @@ def attention(model: Any, x: Inputs | Dataset) -> AttentionReading:
         inputs=dict(zip(model.names, inputs, strict=True)) if model.names else inputs[0], output=scores,
         self_attention={site.name: site.self_attention for site in found},
         layer_kinds={site.name: site.kind for site in found}, kind=(data.kind if data else None) or _kind(inputs),
-        feature_names=data.feature_names if data else None, class_names=data.class_names if data else None,
-        columns=data.columns if data else None, vocabulary=data.vocabulary if data else None, provenance=provenance,
+        provenance=provenance, **(data.described if data else {}),
     )  # fmt: skip
 
 

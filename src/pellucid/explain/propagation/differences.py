@@ -44,7 +44,7 @@ from pellucid.explain.propagation.treatments import (
     by_still_spread,
     entry_by_entry,
     mixes,
-    refuse_three,
+    of_two,
     varying,
 )
 from pellucid.shapes import Tensor
@@ -172,14 +172,7 @@ def multiplied(layer: Any, original: layers.Call, now: Differences) -> layers.Ca
 
 def pairwise(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
     """An operation that multiplies two tensors, or a tensor and a constant."""
-
-    def call(a: Any, b: Any = None, *rest: Any, **options: Any) -> Tensor:
-        refuse_three(layer)
-        if b is None or not all(varying(layer)):  # an einsum may be of one
-            return original(*(t for t in (a, b, *rest) if t is not None), **options)
-        return shared(lambda x, y: original(x, y, *rest, **options), a, b, now)
-
-    return call
+    return of_two(layer, original, lambda product, a, b: shared(product, a, b, now))
 
 
 @dataclass

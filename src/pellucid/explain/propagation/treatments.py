@@ -167,21 +167,22 @@ def by_halves(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layer
 
 
 def by_pairs(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
-    """A product of two tensors by halves; one of a tensor and a constant is linear."""
+    """A product of two tensors by halves."""
+    return of_two(layer, original, halved)
+
+
+def of_two(layer: Any, original: layers.Call, shared: Callable[[Product, Tensor, Tensor], Tensor]) -> layers.Call:
+    """A product that is `shared` out between two tensors; one of a tensor and a constant, or of one alone, is linear."""
 
     def call(a: Any, b: Any = None, *rest: Any, **options: Any) -> Tensor:
-        refuse_three(layer)
-        if b is None or not all(varying(layer)):  # an einsum may be of one
+        if any(_varying(layer)[2:]):  # an einsum may be of any number
+            told = f"operation {layer.name!r} ({type(layer).__name__}) of more than two tensors"
+            raise UnsupportedLayer(refusal(told))
+        if b is None or not all(varying(layer)):
             return original(*(t for t in (a, b, *rest) if t is not None), **options)
-        return halved(lambda x, y: original(x, y, *rest, **options), a, b)
+        return shared(lambda x, y: original(x, y, *rest, **options), a, b)
 
     return call
-
-
-def refuse_three(layer: Any) -> None:
-    """Raise for a product of more than two tensors that depend on the inputs, as an einsum can be."""
-    if any(_varying(layer)[2:]):
-        raise UnsupportedLayer(refusal(f"operation {layer.name!r} ({type(layer).__name__}) of more than two tensors"))
 
 
 def by_kernel(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:

@@ -92,9 +92,7 @@ def _written(kind: str, name: str, **known: Any) -> Written:
 def kind_of(name: str, args: Any, kwargs: Any) -> str:
     """What `keras.ops` calls the work of a torch function; "" where nothing is known of it."""
     kind = KINDS.get(name, "")
-    if name == "instance_norm" and not {**dict(zip(INSTANCE, args, strict=False)), **kwargs}.get(
-        "use_input_stats", True
-    ):
+    if name == "instance_norm" and _counted(args, kwargs):
         return ""
     if kind == "Max" and ("other" in kwargs or any(hasattr(a, "requires_grad") for a in args[1:2])):
         return "Maximum"

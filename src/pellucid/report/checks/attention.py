@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, figure, ranged
@@ -36,9 +36,14 @@ _LIMITS = (
 )
 
 
+def checked(verification: Sequence[Measurement]) -> Measurement | None:
+    """What the check of attention has found, if it was made."""
+    return next((m for m in verification if m.name == FAMILY), None)
+
+
 def attention(evidence: Evidence) -> Iterator[Finding]:
     """Does its attention show what it answers by?"""
-    found = next((m for m in evidence.verification if m.name == FAMILY), None)
+    found = checked(evidence.verification)
     if found is None:
         return  # there is no attention in the model, or it could not be checked, which is told elsewhere
     if found.verdict not in _SAID:

@@ -15,7 +15,7 @@ from pellucid.explain.attention.reading import AttentionReading
 from pellucid.plot.positions import one_looks
 from pellucid.plot.scene import Picture, Table
 from pellucid.report.attention import shown
-from pellucid.report.checks.attention import FAMILY
+from pellucid.report.checks.attention import FAMILY, checked
 from pellucid.report.selection import CHECKED, ROLES, Example
 
 
@@ -202,11 +202,9 @@ def attention(audit: Any) -> Section:
         "How much of its attention each position pays to each other one. A weight says how much is taken from a position, not "
         "what it holds nor whether the score needs it: alone it is no explanation."
     )
-    checked = next((m for m in audit.verification if m.name == FAMILY), None)
-    tables = () if checked is None or checked.verdict not in ATTENTION else (_attended(checked),)
-    return Section(
-        "attention", "Where the model looks", lead, tuple(drawings), tables, _attention_banner(audit, checked)
-    )
+    found = checked(audit.verification)
+    tables = (_attended(found),) if found is not None and found.verdict in ATTENTION else ()
+    return Section("attention", "Where the model looks", lead, tuple(drawings), tables, _attention_banner(found))
 
 
 ATTENTION = {
@@ -220,11 +218,11 @@ ATTENTION = {
 """What is said beside attention, by what its check found."""
 
 
-def _attention_banner(audit: Any, checked: Measurement | None) -> dict[str, str]:
-    if checked is not None and checked.verdict in ATTENTION:
-        severity, text = ATTENTION[checked.verdict]
-        return {"severity": severity, "word": checked.verdict, "text": text}
-    why = "" if checked is None else _reason(checked)
+def _attention_banner(found: Measurement | None) -> dict[str, str]:
+    if found is not None and found.verdict in ATTENTION:
+        severity, text = ATTENTION[found.verdict]
+        return {"severity": severity, "word": found.verdict, "text": text}
+    why = "" if found is None else _reason(found)
     told = "Whether attention shows what the answer rests on was not found out" + (f": {why}." if why else ".")
     return {"severity": "warning", "word": "not checked", "text": told}
 
@@ -238,11 +236,8 @@ def _attended(found: Measurement) -> Titled:
     if agrees is not None:
         d = agrees.detail
         ranked = "Are parts with more attention those whose absence moves the answer more? (rank correlation, −1 to 1)"
-        ranked += (
-            f" Said by {d['examples'] - d['idle']} rows: in the others no single part moves the answer."
-            if d["idle"]
-            else ""
-        )
+        if d["idle"]:
+            ranked += f" Said by {d['examples'] - d['idle']} rows: in the others no single part moves the answer."
         rows.append(_asked(ranked, d["settled"], d["settled_interval"], d["limit"], agrees.verdict))
         rows.append(_asked("For comparison: those with the larger gradient?", d["gradient"], d["gradient_interval"]))
     title = f"Is attention a faithful account? Asked of “{found.detail['layer']}”, in {counted(found.detail['examples'], 'row')}"
