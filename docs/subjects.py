@@ -16,7 +16,7 @@ import pellucid as pl
 from pellucid import training
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
-from loaders import HEART, Absent, ecg5000, gtsrb, parted, path, sst2
+from loaders import HEART, Absent, cleveland, ecg5000, gtsrb, parted, path, sst2
 
 __all__ = ["SUBJECTS", "Absent", "Subject"]
 
@@ -284,17 +284,16 @@ def _reader(vocabulary: int) -> Callable[[], Any]:
 
 def heart() -> Subject:
     """A patient with chest pain."""
-    table = np.genfromtxt(path("heart_disease/processed.cleveland.data"), delimiter=",", missing_values="?")
-    table = table[np.isfinite(table).all(1)]
+    table, y = cleveland()
     blocks, names, columns = [], [], []
-    for values, (name, codes) in zip(table.T[:-1], HEART.items(), strict=True):
+    for values, (name, codes) in zip(table.T, HEART.items(), strict=True):
         blocks += [values == code for code in codes] if codes else [values]
         names += [f"{name}={told}" for told in codes.values()] if codes else [name]
         columns += [name] * (len(codes) if codes else 1)
     train, test = parted(
         pl.Dataset(
             np.stack(blocks, 1).astype(np.float32),
-            (table[:, -1] > 0).astype(int),
+            y,
             feature_names=names,
             columns=columns,
             class_names=["healthy", "heart disease"],

@@ -109,13 +109,18 @@ HEART = {
 
 
 def heart() -> Pair:
-    """Patients of one hospital, Cleveland: has a coronary vessel narrowed? Rows with a missing value are left out."""
+    """Patients of one hospital, Cleveland: has a coronary vessel narrowed?"""
+    x, y = cleveland()
+    return parted(pl.Dataset(
+        x, y, feature_names=list(HEART), class_names=["healthy", "heart disease"], name="heart disease",
+    ))  # fmt: skip
+
+
+def cleveland() -> tuple[np.ndarray, np.ndarray]:
+    """Columns (B, 13) and labels (B,) of the patients; rows with a missing value are left out."""
     table = np.genfromtxt(path("heart_disease/processed.cleveland.data"), delimiter=",", missing_values="?")
     table = table[np.isfinite(table).all(1)]
-    return parted(pl.Dataset(
-        table[:, :-1].astype(np.float32), (table[:, -1] > 0).astype(int), feature_names=list(HEART),
-        class_names=["healthy", "heart disease"], name="heart disease",
-    ))  # fmt: skip
+    return table[:, :-1].astype(np.float32), (table[:, -1] > 0).astype(int)
 
 
 SIGNS = {
