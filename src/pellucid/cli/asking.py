@@ -131,13 +131,13 @@ def _place(index: Any) -> str:
 
 def accuracy(found: Any, i: int) -> str:
     """How exact the map of example `i` is."""
-    from pellucid.core.numbers import figure
+    from pellucid.core.numbers import counted, figure
 
     size = None if found.error is None else figure(float(found.error[i]), percent=True)
     error = None if size is None else f"estimated error of the whole map {size}"
     gap = None if found.gap is None else f"sums up to within {figure(float(found.gap[i]))}"
     reached = None if found.converged[i] else "NOT converged: raise max_evaluations or the tolerance"
-    cost = f"{int(found.evaluations[i]):,} model evaluations"
+    cost = counted(int(found.evaluations[i]), "model evaluation")
     return type(found.method).__name__ + ": " + "; ".join(filter(None, [error, gap, reached, cost]))
 
 
