@@ -107,18 +107,23 @@ class Question:
         """The same question, with gradients taken at what a hidden layer puts out; None: where they are."""
         return self if layer is None else replace(self, model=at_layer(self.model, layer, self.inputs))
 
-    def in_one_pass(self, key: Any, make: Callable[[Resolved], Callable[..., Any]]) -> tuple[Floats, ...]:
+    def in_one_pass(
+        self, key: Any, make: Callable[[Resolved], Callable[..., Any]], more: Sequence[Array] = (), each: int = 1
+    ) -> tuple[Floats, ...]:
         """Maps by a compiled step that runs the model on the inputs as they are, and so finds the scores on the way.
 
         Args:
             key: Tells the step from others.
-            make: Gives the step for a target. It takes the inputs, the target's selector and the shift; it gives maps and,
-                last, the scores (B, K).
+            make: Gives the step for a target. It takes the inputs, the target's selector, the shift and `more`; it gives maps
+                and, last, the scores (B, K).
+            more: Further arrays, examples first.
+            each: Rows that an example counts for in a chunk.
         """
         target = self.asked.early if self.shift is None else self.target  # a shift has scores of its own
         key = (key, self.shift is not None, target.function)
         step = self.model.compiled(key, lambda: make(target))
-        *maps, scores = self.model.in_chunks(key, step, (*self.inputs, target.selector, *(self.shift or ())))
+        examples = (*self.inputs, target.selector, *(self.shift or ()), *more)
+        *maps, scores = self.model.in_chunks(key, step, examples, each)
         if self.shift is None:
             self.asked.tell(scores)
         return tuple(maps)

@@ -15,6 +15,7 @@ import numpy as np
 from pellucid.core.attention import Seen, rows_each, watched
 from pellucid.core.attention_ground import Ground, ground_of
 from pellucid.core.attention_streams import Link, Stream, Wiring, wiring
+from pellucid.core.target import Resolved
 from pellucid.errors import InvalidOption
 from pellucid.explain.base import Attribution, Method, Question
 from pellucid.shapes import Array, Floats, Tensor
@@ -24,6 +25,9 @@ RESOLUTION = 1e-6
 
 Maps = Mapping[Stream, Any]
 """Of each stream, what is known of its positions: (B, K), or (B, Q, K)."""
+
+Then = Callable[..., Sequence[Tensor]]
+"""What was kept of each attention, and gradients (B, H, Q, K) by its number, to maps."""
 
 
 @dataclass(frozen=True)
@@ -42,35 +46,47 @@ class Attended:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What a step compiled for it depends on."""
-        return tuple(a.shape[1:] for a in self.question.inputs), self.query, self.question.target.function
+        """What a step compiled for it depends on, besides the target."""
+        return tuple(a.shape[1:] for a in self.question.inputs), self.query
 
-    @property
-    def each(self) -> int:
-        """Rows that an example counts for in a chunk."""
-        return rows_each(self.question.model, [link.site for link in self.wiring.links], 3)
+    def run(
+        self, key: Any, keep: Callable[[Seen], Any], by: Sequence[Link], then: Then, more: Sequence[Array] = ()
+    ) -> tuple[Floats, ...]:
+        """What a method makes of its attentions, in one compiled pass of the model.
 
-    def run(self, key: Any, make: Callable[[], Any], more: Sequence[Array] = ()) -> Any:
-        """Run a step on inputs, selector and more arrays (B, ...), compiled once."""
-        q, key = self.question, (key, self.key)
-        step = q.model.compiled(key, make)
-        return q.model.in_chunks(key, step, (*q.inputs, q.target.selector, *more), self.each)
+        Args:
+            key: Tells the step from others.
+            keep: What is kept of each attention.
+            by: The attentions whose weights the score is differentiated by.
+            then: Gives maps, of what was kept, of gradients (B, H, Q, K) by number, and of `more`.
+            more: Further arrays, examples first.
+        """
+        q, size = self.question, len(self.question.inputs)
+        each = rows_each(q.model, [link.site for link in self.wiring.links], 3)
 
-    def split(self, arrays: Sequence[Tensor]) -> tuple[Sequence[Tensor], Tensor, Sequence[Tensor]]:
-        """The arrays of a step: inputs, selector, and the others."""
-        size = len(self.question.inputs)
-        return arrays[:size], arrays[size], arrays[size + 1 :]
+        def make(target: Resolved) -> Callable[..., Any]:
+            def step(*arrays: Tensor) -> tuple[Tensor, ...]:
+                kept, slopes, scores = self._passed(target, arrays[:size], arrays[size], keep, by)
+                return *then(kept, slopes, *arrays[size + 1 :]), scores
 
-    def passed(
-        self, arrays: Sequence[Tensor], keep: Callable[[Seen], Any], by: Sequence[Link]
-    ) -> tuple[list[Any], dict[int, Tensor]]:
-        """One pass: what is kept of each attention, and the gradient (B, H, Q, K) of the score by the weights of some."""
+            return step
+
+        return q.in_one_pass((key, self.key), make, more, each)
+
+    def _passed(
+        self,
+        target: Resolved,
+        inputs: Sequence[Tensor],
+        selector: Tensor,
+        keep: Callable[[Seen], Any],
+        by: Sequence[Link],
+    ) -> tuple[list[Any], dict[int, Tensor], Tensor]:
+        """One pass: what is kept of each attention, the gradients of the score by the weights of some, and the scores."""
         from keras import ops
 
-        inputs, selector, _ = self.split(arrays)
-        q, numbers = self.question, [link.site.number for link in by]
+        model, numbers = self.question.model, [link.site.number for link in by]
 
-        def run(*shifts: Tensor) -> tuple[Tensor, list[Any]]:
+        def run(*shifts: Tensor) -> tuple[Tensor, tuple[list[Any], Tensor]]:
             kept: list[Any] = []
 
             def look(seen: Seen) -> tuple[Tensor, Tensor] | None:
@@ -79,28 +95,36 @@ class Attended:
                     return None
                 return seen.weights + shifts[numbers.index(seen.number)], seen.values
 
-            with watched(q.model, look):
-                scores = q.model.forward(inputs)
-            return ops.sum(q.target.score(scores, selector)), kept
+            with watched(model, look):
+                scores = model.forward(inputs)
+            return ops.sum(target.score(scores, selector)), (kept, scores)
 
-        if not by:
-            return run()[1], {}
         still = [ops.zeros((ops.shape(selector)[0], *link.site.shape)) for link in by]
-        kept, slopes = q.model.backend.gradient(run, still)
-        return kept, dict(zip(numbers, slopes, strict=True))
+        (kept, scores), slopes = model.backend.gradient(run, still) if by else (run()[1], [])
+        return kept, dict(zip(numbers, slopes, strict=True)), scores
 
-    def of_one(self, link: Link, matrix: Callable[[Seen], Tensor]) -> Callable[..., tuple[Tensor, Tensor]]:
-        """A step that makes a matrix (B, Q, K) of one attention: its mean (B, K) over queries that count, and these (B, Q)."""
+    def of_one(
+        self, key: Any, link: Link, matrix: Callable[[Seen], Tensor] | None, more: Sequence[Array] = ()
+    ) -> tuple[Floats, ...]:
+        """The mean (B, K) of one attention's matrix (B, Q, K) over queries that count, and how much each does (B, Q).
 
-        def step(*arrays: Tensor) -> tuple[Tensor, Tensor]:
-            number = link.site.number
-            kept, slopes = self.passed(
-                arrays, lambda seen: matrix(seen) if seen.number == number else None, self.readers([link])
-            )
-            rows = self.rows(link, slopes, kept[number])
-            return of_rows(rows, kept[number]), rows
+        Args:
+            key: Tells the step from others.
+            link: The attention.
+            matrix: Makes the matrix; None where it is the one of `more`.
+            more: The matrix, if it is known.
+        """
+        number = link.site.number
 
-        return step
+        def keep(seen: Seen) -> Tensor | None:
+            return matrix(seen) if matrix and seen.number == number else None
+
+        def then(kept: Sequence[Any], slopes: Mapping[int, Tensor], *known: Tensor) -> tuple[Tensor, ...]:
+            made = known[0] if known else kept[number]
+            rows = self.rows(link, slopes, made)
+            return of_rows(rows, made), rows
+
+        return self.run((key, number), keep, self.readers([link]), then, more)
 
     def readers(self, links: Sequence[Link]) -> list[Link]:
         """The attentions whose gradients tell which queries of some links count: none for a query that is given, or alone."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -69,7 +68,15 @@ class AttentionFlow(Folded):
                 f"AttentionFlow: {longest} positions are too many for a maximum flow from each (at most {LARGEST}); use "
                 "AttentionRollout, which follows the same weights"
             )
-        found = place.run(("attention flow", self.heads), lambda: _step(place, self.heads))
+        read = place.wiring.read
+
+        def then(kept: Sequence[Tensor], slopes: Mapping[int, Tensor]) -> tuple[Tensor, ...]:
+            """The matrix (B, Q, K) of each attention, and the queries that count (B, Q)."""
+            return *kept, *(place.rows(link, slopes, kept[0]) for link in read)
+
+        found = place.run(
+            ("attention flow", self.heads), lambda seen: over_heads(seen.weights, self.heads), place.readers(read), then
+        )
         count = len(place.wiring.links)
         matrices, rows = found[:count], found[count:]
         flows = [
@@ -77,17 +84,6 @@ class AttentionFlow(Folded):
         ]
         values = [np.stack(each).astype(np.float32) for each in zip(*flows, strict=True)]
         return answered(self, place, [*values, *rows])
-
-
-def _step(place: Attended, heads: str | int) -> Callable[..., Any]:
-    """Inputs and selector to the matrix (B, Q, K) of each attention, and the queries that count (B, Q)."""
-
-    def step(*arrays: Tensor) -> tuple[Tensor, ...]:
-        read = place.wiring.read
-        kept, slopes = place.passed(arrays, lambda seen: over_heads(seen.weights, heads), place.readers(read))
-        return (*kept, *(place.rows(link, slopes, kept[0]) for link in read))
-
-    return step
 
 
 def _flows(place: Attended, matrices: Sequence[Floats], rows: Sequence[Floats], residual: float) -> list[Floats]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from pellucid.core.attention import Seen
 from pellucid.core.attention_streams import Link, Stream
-from pellucid.explain.attention.engine import AlongAttention, Attended
+from pellucid.explain.attention.engine import AlongAttention
 from pellucid.explain.attention.following import State, added
 from pellucid.explain.attention.rollout import answered, read
 from pellucid.explain.base import Attribution, Question
@@ -55,23 +53,23 @@ class GradientAttention(AlongAttention):
         """See `Method.attribute`."""
         place = self.attended(question)
         place.checked(place.wiring.read)
-        found = place.run("gradient attention", lambda: _step(place))
+        told = (
+            [] if place.query is not None else [n for n, link in enumerate(place.wiring.links) if link.site.queries > 1]
+        )
+
+        def then(kept: Sequence[Tensor], slopes: Mapping[int, Tensor]) -> tuple[Tensor, ...]:
+            matrices = [_rising(slopes[n], weights) for n, weights in enumerate(kept)]
+            return read(place, matrices, _rule, {n: slopes[n] for n in told}, learned=True)
+
+        found = place.run("gradient attention", lambda seen: seen.weights, place.wiring.links, then)
         return answered(self, place, found)
 
 
-def _step(place: Attended) -> Callable[..., Any]:
+def _rising(slopes: Tensor, weights: Tensor) -> Tensor:
+    """The mean over heads (B, Q, K) of what raises the score."""
     from keras import ops
 
-    def weights(seen: Seen) -> Tensor:
-        return seen.weights
-
-    def step(*arrays: Tensor) -> tuple[Tensor, ...]:
-        kept, slopes = place.passed(arrays, weights, place.wiring.links)
-        matrices = [ops.mean(ops.relu(slopes[n] * a), axis=1) for n, a in enumerate(kept)]
-        told = {} if place.query is not None else {n: s for n, s in slopes.items() if s.shape[2] > 1}
-        return read(place, matrices, _rule, told, learned=True)
-
-    return step
+    return ops.mean(ops.relu(slopes * weights), axis=1)
 
 
 def _rule(link: Link, matrix: Tensor, own: State, asking: State, looked: State) -> State:

@@ -13,7 +13,7 @@ from pellucid.explain.attention.engine import AlongAttention, Attended, laid, of
 from pellucid.explain.attention.following import Rule, followed, itself, origins, rolled
 from pellucid.explain.attention.heads import check_heads, over_heads, require_head
 from pellucid.explain.base import Attribution, Question
-from pellucid.shapes import Floats, Tensor
+from pellucid.shapes import Array, Floats, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,18 +82,19 @@ class AttentionRollout(Folded):
         """See `Method.attribute`."""
         place = self.folded(question)
         key = ("attention rollout", self.residual, self.heads)
-        found = place.run(key, lambda: rolling(place, lambda seen: over_heads(seen.weights, self.heads), self.residual))
+        found = rolled_out(place, key, lambda seen: over_heads(seen.weights, self.heads), self.residual)
         return answered(self, place, found)
 
 
-def rolling(place: Attended, keep: Callable[[Seen], Tensor], residual: float) -> Callable[..., Any]:
-    """A step that makes a matrix of each attention and multiplies them through: values (B, K) of each stream at its start."""
+def rolled_out(
+    place: Attended, key: Any, keep: Callable[[Seen], Any], residual: float, matrices: Sequence[Array] = ()
+) -> tuple[Floats, ...]:
+    """What `read` gives of a matrix for each attention, these multiplied through; those that are kept, or known ones."""
 
-    def step(*arrays: Tensor) -> tuple[Tensor, ...]:
-        kept, slopes = place.passed(arrays, keep, place.readers(place.wiring.read))
-        return read(place, kept, rolled(residual), slopes)
+    def then(kept: Sequence[Tensor], slopes: Mapping[int, Tensor], *known: Tensor) -> tuple[Tensor, ...]:
+        return read(place, known or kept, rolled(residual), slopes)
 
-    return step
+    return place.run(key, keep, place.readers(place.wiring.read), then, matrices)
 
 
 def read(

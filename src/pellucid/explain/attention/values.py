@@ -8,7 +8,7 @@ from pellucid.core.attention import Seen
 from pellucid.core.options import instance
 from pellucid.errors import InvalidOption
 from pellucid.explain.attention.engine import AlongAttention, laid, told
-from pellucid.explain.attention.rollout import answered, rolling
+from pellucid.explain.attention.rollout import answered, rolled_out
 from pellucid.explain.base import Attribution, Question
 from pellucid.shapes import Tensor
 
@@ -76,10 +76,10 @@ class ValueWeightedAttention(LayerOrAll):
         if self.rollout:
             place.checked(place.wiring.read)
             key = "attention norms, all"
-            return answered(self, place, place.run(key, lambda: rolling(place, _shares, RESIDUAL)))
+            return answered(self, place, rolled_out(place, key, _shares, RESIDUAL))
         link = place.wiring.named(self.layer)
         place.checked([link])
-        values, rows = place.run(("attention norms", link.site.number), lambda: place.of_one(link, norms))
+        values, rows = place.of_one("attention norms", link, norms)
         return laid(self, place, {link.looks: values}, told(place, [link], [rows]))
 
 

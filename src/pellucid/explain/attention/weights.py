@@ -62,6 +62,6 @@ class AttentionWeights(AlongAttention):
         link = place.wiring.named(self.layer)
         require_head(self.heads, link)
         place.checked([link])
-        key = ("attention weights", link.site.number, self.heads)
-        values, rows = place.run(key, lambda: place.of_one(link, lambda seen: over_heads(seen.weights, self.heads)))
+        key = ("attention weights", self.heads)
+        values, rows = place.of_one(key, link, lambda seen: over_heads(seen.weights, self.heads))
         return laid(self, place, {link.looks: values}, told(place, [link], [rows]))

@@ -13,9 +13,8 @@ from pellucid.core.attention import Seen, watched
 from pellucid.core.attention_streams import Link
 from pellucid.errors import NotApplicable
 from pellucid.explain.attention.blocks import Block, block_of
-from pellucid.explain.attention.engine import Attended, laid, of_rows, told
-from pellucid.explain.attention.following import rolled
-from pellucid.explain.attention.rollout import answered, read
+from pellucid.explain.attention.engine import Attended, laid, told
+from pellucid.explain.attention.rollout import answered, rolled_out
 from pellucid.explain.attention.values import LayerOrAll
 from pellucid.explain.base import Attribution, Question
 from pellucid.explain.gradients.engine import at_each_point
@@ -78,10 +77,9 @@ class ValueZeroing(LayerOrAll):
         matrices = [_zeroed(place, link, block) for link, block in zip(links, blocks, strict=True)]
         notes, cost = [_compared(link, block) for link, block in zip(links, blocks, strict=True)], _cost(links)
         if self.rollout:
-            found = place.run("zeroing, all", lambda: _rolled_step(place), matrices)
-            answer = answered(self, place, found, cost)
+            answer = answered(self, place, rolled_out(place, "zeroing, all", lambda seen: None, 0.0, matrices), cost)
         else:
-            values, rows = place.run(("zeroing", links[0].site.number), lambda: _one_step(place, links[0]), matrices)
+            values, rows = place.of_one("zeroing", links[0], None, matrices)
             answer = laid(self, place, {links[0].looks: values}, told(place, links, [rows]), cost)
         return replace(answer, notes=(*answer.notes, *notes))
 
@@ -136,24 +134,5 @@ def _zero_step(place: Attended, link: Link, block: Block) -> Callable[..., Any]:
         h = h / ops.where(length > 0, length, 1.0)
         # half the squared distance of unit vectors is 1 - cos, without the rounding of a difference from 1
         return ops.swapaxes(ops.sum(ops.square(h[1:] - h[:1]), axis=-1) / 2, 0, 1)
-
-    return step
-
-
-def _rolled_step(place: Attended) -> Callable[..., Any]:
-    def step(*arrays: Tensor) -> tuple[Tensor, ...]:
-        matrices = place.split(arrays)[2]
-        _, slopes = place.passed(arrays, lambda seen: None, place.readers(place.wiring.read))
-        return read(place, matrices, rolled(0.0), slopes)
-
-    return step
-
-
-def _one_step(place: Attended, link: Link) -> Callable[..., Any]:
-    def step(*arrays: Tensor) -> tuple[Tensor, Tensor]:
-        (matrix,) = place.split(arrays)[2]
-        _, slopes = place.passed(arrays, lambda seen: None, place.readers([link]))
-        rows = place.rows(link, slopes, matrix)
-        return of_rows(rows, matrix), rows
 
     return step
