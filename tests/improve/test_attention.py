@@ -1,7 +1,5 @@
 """Prices on attention: what they come to, that they teach what they say, and that nothing of them stays."""
 
-import importlib
-
 import keras
 import numpy as np
 import pytest
@@ -153,7 +151,7 @@ def test_the_log_is_the_same_however_little_memory_there_is(monkeypatch):
     x, y, marks, _ = sentences(67)
     recipe = pl.Recipe(pl.AttentionSupervision(marks, 0.3), pl.AttentionEntropy(0.2))
     whole = pl.improve(build("mean"), recipe, train=(x, y), fit={"epochs": 1}, seed=0).history
-    monkeypatch.setattr(importlib.import_module("pellucid.improve.priced"), "COMFORTABLE", 30_000)
+    monkeypatch.setattr("pellucid.core.chunks.COMFORTABLE", 30_000)
     parts = pl.improve(build("mean"), recipe, train=(x, y), fit={"epochs": 1}, seed=0).history
     for name, values in whole["penalty"].items():
         np.testing.assert_allclose(parts["penalty"][name], values, rtol=1e-6)

@@ -20,6 +20,10 @@ class Backend(Protocol):
     static_shapes: bool
     """Whether a new batch size means a new compilation, so that ragged ends should be padded."""
 
+    def comfortable(self, usual: int) -> int:
+        """How many bytes of activations a step should have to be fast here, where on most backends it is so many."""
+        ...
+
     def compile(self, function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
         """Compile `function`, which reads `variables`, into one that takes and gives NumPy arrays.
 

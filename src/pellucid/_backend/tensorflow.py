@@ -26,6 +26,11 @@ def _signature(array: Array, known: tf.TensorSpec | None) -> tf.TensorSpec:
     return tf.TensorSpec(shape, tf.as_dtype(array.dtype))
 
 
+def comfortable(usual: int) -> int:
+    """See `contract.Backend.comfortable`."""
+    return usual
+
+
 def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
     """See `contract.Backend.compile`; graphs read variables by reference."""
     del variables

@@ -14,7 +14,7 @@ import numpy as np
 
 from pellucid.shapes import Array
 
-COMFORTABLE = 96 * 2**20
+COMFORTABLE = 64 * 2**20
 """Bytes of activations in a first-guess chunk: where larger ones no longer gained anything on two cores."""
 
 CEILING = 512 * 2**20
@@ -26,15 +26,16 @@ Step = Callable[..., Any]
 class ChunkSizes:
     """Rows a step, by kind of step; measured at the first use that is long enough to pay for it."""
 
-    def __init__(self, row_bytes: int) -> None:
-        self._guess = int(np.clip(COMFORTABLE // max(1, row_bytes), 16, 8192))
+    def __init__(self, row_bytes: int, comfortable: int = COMFORTABLE) -> None:
+        self._guess, usual = (int(np.clip(size // max(1, row_bytes), 16, 8192)) for size in (comfortable, COMFORTABLE))
+        self._long = 16 * usual
         self._ceiling = max(1, CEILING // max(1, row_bytes))
         self._found: dict[Any, int] = {}
 
     def rows(self, kind: Any, step: Step, examples: Sequence[Array], each: int) -> int:
         """Rows a chunk for this kind of step, each example making `each` rows."""
         guess = min(self._guess, self._ceiling)
-        if kind not in self._found and len(examples[0]) * each >= 16 * guess:
+        if kind not in self._found and len(examples[0]) * each >= self._long:
             self._found[kind] = self._measure(step, examples, each, guess)
         return self._found.get(kind, guess)
 
@@ -62,11 +63,10 @@ def run(step: Step, examples: Sequence[Array], each: int, rows: int, *, pad: boo
         examples: Arrays (B, ...).
         each: Rows the step makes of one example.
         rows: Rows a chunk may hold.
-        pad: Whether to fill a ragged end up to a size already compiled (the next power of two), repeating its last row.
+        pad: Whether to keep to few sizes, each of which is compiled: powers of two, a ragged end filled up with its last row.
     """
     count, size = len(examples[0]), max(1, rows // each)
-    if not pad:  # no small chunk is left over
-        size = -(-count // -(-count // size))
+    size = 1 << (size.bit_length() - 1) if pad else -(-count // -(-count // size))  # or: no small chunk is left over
     wholes: list[Array] = []
     result: Any = ()
     for start in range(0, count, size):

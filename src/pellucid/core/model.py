@@ -298,10 +298,20 @@ class Model:
             self._kept[key] = make()
         return self._kept[key]
 
+    @property
+    def _row_bytes(self) -> int:
+        """Activations of one example, and their gradients."""
+        return 4 * 2 * self.anatomy.activations
+
+    @property
+    def comfortable(self) -> int:
+        """Rows of a step of a good size, by a first guess."""
+        return max(1, self.backend.comfortable(chunks.COMFORTABLE) // self._row_bytes)
+
     def in_chunks(self, kind: Any, step: Callable[..., Any], examples: Sequence[Array], each: int = 1) -> Any:
         """Run a compiled step over examples in chunks of a measured size; `each` is the rows it makes of one."""
         if self._sizes is None:
-            self._sizes = chunks.ChunkSizes(4 * 2 * self.anatomy.activations)
+            self._sizes = chunks.ChunkSizes(self._row_bytes, self.backend.comfortable(chunks.COMFORTABLE))
         rows = self._sizes.rows((kind, each), step, examples, each)
         return chunks.run(step, examples, each, rows, pad=self.backend.static_shapes)
 

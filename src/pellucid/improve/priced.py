@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pellucid.core.attention import Seen, rows_each, sites, watched
-from pellucid.core.chunks import COMFORTABLE, run
+from pellucid.core.chunks import run
 from pellucid.core.dataset import Dataset
 from pellucid.core.model import Model
 from pellucid.errors import NotApplicable
@@ -78,8 +78,8 @@ class Priced:
             return tuple(self.run(dict(zip(names, tensors, strict=True)), False)[1])
 
         compiled = self.inside.compiled(("prices", tuple(names)), lambda: step)
-        rows = max(1, COMFORTABLE // (8 * self.inside.anatomy.activations))  # not measured, so that logs are equal
-        columns = run(compiled, list(whole.values()), self._each, rows, pad=self.inside.backend.static_shapes)
+        rows, pad = self.inside.comfortable, self.inside.backend.static_shapes  # not measured, so that logs are equal
+        columns = run(compiled, list(whole.values()), self._each, rows, pad=pad)
         return {r.slot: float(c.mean(dtype=np.float64)) for r, c in zip(self.remedies, columns, strict=True)}
 
 

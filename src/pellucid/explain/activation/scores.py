@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pellucid.core.anatomy import Entry
-from pellucid.core.chunks import COMFORTABLE
 from pellucid.core.inputs import broken_row
 from pellucid.core.model import Model
 from pellucid.errors import InvalidInput
@@ -80,7 +79,7 @@ class ByScore(Folded):
 
 def blocks_of(model: Model, width: int) -> Array:
     """Channel numbers (blocks, M) in blocks of one size that a step can hold of one example; the last channel fills up."""
-    most = int(np.clip(COMFORTABLE // (8 * model.anatomy.activations), 1, WIDEST))
+    most = min(model.comfortable, WIDEST)
     count = -(-width // most)
     size = -(-width // count)
     return np.minimum(np.arange(count * size, dtype=np.int32), width - 1).reshape(count, size)
