@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,6 +47,22 @@ class AtLayer(Model):
         """Scores (B, K) with the entries' tensors in place of what the layer puts out."""
         with layers.replaced(self.layer, layers.injector(dict(enumerate(entries)), keep=True)):
             return self._run(tensors, shift)
+
+    def sloped(
+        self, score: Callable[[Tensor], Tensor], tensors: Sequence[Tensor], shift: Sequence[Tensor] = ()
+    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """See `Model.sloped`; slopes by zeros that are added are those at the layer, and nothing before it is differentiated."""
+        from keras import ops
+
+        def run(*shifts: Tensor) -> tuple[Tensor, tuple[list[Tensor], Tensor]]:
+            with layers.shifted(self.layer, list(shifts), seen := []):
+                scores = self._run(tensors, shift)
+            return ops.sum(score(scores)), ([ops.cast(s, "float32") for s in seen], scores)
+
+        count = ops.shape(tensors[0])[0]
+        still = [ops.zeros((count * rows, *rest)) for rows, *rest in self.shapes]
+        (at, scores), slopes = self.backend.gradient(run, still)
+        return at, slopes, scores
 
     def _run(self, tensors: Sequence[Tensor], shift: Sequence[Tensor]) -> Tensor:
         if not shift:

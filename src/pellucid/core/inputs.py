@@ -73,8 +73,8 @@ def plain_bytes(array: Array) -> memoryview:
 
 def broken_row(rows: Array) -> int | None:
     """The first row of (B, ...) that holds NaN or infinity."""
-    bad = ~np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)
-    return int(np.argmax(bad)) if bad.any() else None
+    fine = np.isfinite(rows)
+    return None if fine.all() else int(np.argmin(fine.reshape(len(rows), -1).all(axis=1)))
 
 
 def check_tokens(name: str, array: Array, embedding: Any) -> None:

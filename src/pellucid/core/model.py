@@ -279,6 +279,23 @@ class Model:
                 stack.enter_context(layers.replaced(layer, layers.injector(by_call)))
             return self.forward(tensors)
 
+    def sloped(
+        self, score: Callable[[Tensor], Tensor], tensors: Sequence[Tensor], shift: Sequence[Tensor] = ()
+    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """In one pass of input tensors: where gradients are taken, those of `score` (B,) of the scores, and the scores (B, K).
+
+        Rows do not mix, so the gradient of their sum holds every row's own.
+        """
+        from keras import ops
+
+        def run(*entries: Tensor) -> tuple[Tensor, Tensor]:
+            scores = self.forward_from(entries, tensors, shift)
+            return ops.sum(score(scores)), scores
+
+        at = self.embed(tensors, shift)
+        scores, slopes = self.backend.gradient(run, at)
+        return at, slopes, scores
+
     def map_size(self, inputs: Sequence[Array]) -> int:
         """How many numbers an example's maps have."""
         return sum(a[0].size for a in inputs)

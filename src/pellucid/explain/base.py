@@ -253,7 +253,7 @@ def _flatness(q: Question, found: Attribution) -> str:
     Raises:
         InvalidInput: A hidden layer that the score does not depend on.
     """
-    still = int((map_norm(found.values) == 0).sum())
+    still = int((~np.any([flat(m).any(1) for m in found.values], axis=0)).sum())
     if still < len(q) or not q.model.differentiable:
         return f"{still} of {len(q)} maps are zero everywhere: the score is flat there" if still else ""
     if flow.acts(q.opened(found.layer if found.hidden else None).model, q.target, q.inputs):

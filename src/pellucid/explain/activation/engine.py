@@ -16,7 +16,6 @@ from pellucid.core.target import Resolved
 from pellucid.errors import InvalidOption
 from pellucid.explain.activation.opening import Opened, opened
 from pellucid.explain.base import Attribution, Method, Question
-from pellucid.explain.gradients.engine import scored_gradients
 from pellucid.shapes import Array, Floats, Tensor
 
 
@@ -74,8 +73,7 @@ def _slopes_step(method: Folded, place: Opened, target: Resolved) -> Callable[..
     model = place.question.model
 
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
-        at = model.embed(arrays[:-1])
-        scores, slopes = scored_gradients(model, target, at, arrays)
+        at, slopes, scores = model.sloped(lambda scores: target.score(scores, arrays[-1]), arrays[:-1])
         arranged = [grid.arranged(g) for grid, g in zip(place.grids, slopes, strict=True)]
         return *_maps(method, place, at, arranged), scores
 

@@ -43,8 +43,7 @@ def _input_step(model: Model, target: Resolved, fold: str) -> Callable[..., Any]
 
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
         inputs, selector, shift = arrays[:size], arrays[size], arrays[size + 1 :]
-        at = model.embed(inputs, shift)
-        scores, grads = scored_gradients(model, target, at, (*inputs, selector), shift)
+        at, grads, scores = model.sloped(lambda scores: target.score(scores, selector), inputs, shift)
         if fold == "product":
             grads = [g * a for g, a in zip(grads, at, strict=True)]
         return *by_input(model, grads, fold), scores
@@ -253,24 +252,16 @@ def _changes(maps: Tensor, spread: Tensor) -> Tensor:
 def gradients(
     model: Model, target: Resolved, at: Sequence[Tensor], rows: Sequence[Tensor], shift: Sequence[Tensor] = ()
 ) -> list[Tensor]:
-    """Gradients at the entries of each row's score; `rows` are the inputs and the selector."""
-    return scored_gradients(model, target, at, rows, shift)[1]
-
-
-def scored_gradients(
-    model: Model, target: Resolved, at: Sequence[Tensor], rows: Sequence[Tensor], shift: Sequence[Tensor] = ()
-) -> tuple[Tensor, list[Tensor]]:
-    """The model's scores (B, K), and the gradients at the entries of each row's own.
+    """Gradients at the entries of each row's score; `rows` are the inputs and the selector.
 
     Rows do not mix, so the gradient of their sum holds every row's own.
     """
     from keras import ops
 
-    def total(*entries: Tensor) -> tuple[Tensor, Tensor]:
-        scores = model.forward_from(entries, rows[:-1], shift)
-        return ops.sum(target.score(scores, rows[-1])), scores
+    def total(*entries: Tensor) -> tuple[Tensor, None]:
+        return ops.sum(target.score(model.forward_from(entries, rows[:-1], shift), rows[-1])), None
 
-    return model.backend.gradient(total, at)
+    return model.backend.gradient(total, at)[1]
 
 
 def by_input(model: Model, maps: Sequence[Tensor], fold: str) -> tuple[Tensor, ...]:

@@ -14,7 +14,7 @@ from pellucid.core import layers
 from pellucid.core.model import Model
 from pellucid.core.target import Resolved
 from pellucid.explain.base import Attribution, Method, Question
-from pellucid.explain.gradients.engine import by_input, scored_gradients
+from pellucid.explain.gradients.engine import by_input
 from pellucid.explain.propagation.kinds import RECTIFIERS, is_rectified, is_rectifier
 from pellucid.explain.propagation.plan import at_rest, layered, writes
 from pellucid.explain.propagation.slopes import backward
@@ -145,8 +145,7 @@ def _step(model: Model, target: Resolved, way: Way) -> Callable[..., Any]:
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
         inputs, selector, shift = arrays[:size], arrays[size], arrays[size + 1 :]
         with _changed(model, way):
-            at = model.embed(inputs, shift)
-            scores, grads = scored_gradients(model, target, at, (*inputs, selector), shift)
+            _, grads, scores = model.sloped(lambda scores: target.score(scores, selector), inputs, shift)
         return *by_input(model, grads, "slope"), scores
 
     return step
