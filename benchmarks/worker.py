@@ -21,7 +21,7 @@ from benchmarks.cases import load
 LIBRARIES = {"pellucid": "Pellucid", "captum": "Captum", "xplique": "Xplique", "floor": "Floor"}
 
 
-SHORT = 0.3
+SHORT = 0.1
 """Seconds: a call is repeated until so many have passed, as one that takes a few milliseconds tells little by itself."""
 
 

@@ -17,8 +17,8 @@ from pellucid.explain.base import Attribution, Method, Question, completeness_ga
 from pellucid.explain.gradients.engine import at_each_point, on_way, start_scores
 from pellucid.shapes import Array, Floats, Tensor
 
-FIRST, STRETCH = 8, 32
-"""Intervals of the first rule, and how many are evaluated together."""
+FIRST, STRETCH, LEAP = 8, 32, 3
+"""Intervals of the first rule; how many are evaluated together; by how many powers of two they go up at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,20 +49,25 @@ class _Inside(Method):
         start = start_scores(question, baseline)
         count, active = len(question), np.arange(len(question))
         values: list[Floats] = []
-        error, spent, intervals = np.full(count, np.inf), np.zeros(count, int), FIRST
+        error, spent, due = np.full(count, np.inf), np.zeros(count, int), np.full(count, FIRST)
         with Progress(type(self).__name__, count, question.progress) as bar:
-            while len(active) and (intervals == FIRST or spent.max() + intervals + 1 <= self.max_evaluations):
-                fine, coarse = self._sums(inside.take(active), [b[active] for b in baseline], intervals)
+            while len(active):
+                intervals = int(due[active].min())
+                now = active[due[active] == intervals]
+                fine, coarse = self._sums(inside.take(now), [b[now] for b in baseline], intervals)
                 values = values or [np.zeros((count, *f.shape[1:]), np.float32) for f in fine]
                 for v, f in zip(values, fine, strict=True):
-                    v[active] = f
-                change = map_norm([f - c for f, c in zip(fine, coarse, strict=True)])
-                missed = completeness_gap(fine, (question.output - start)[active]) if self.contributes else 0.0
-                error[active] = relative(change + missed, map_norm(fine))
-                spent[active] += intervals + 1
-                left = error[active] > self.tolerance
-                bar.advance(int((~left).sum()))
-                active, intervals = active[left], 2 * intervals
+                    v[now] = f
+                missed = (
+                    completeness_gap(fine, (question.output - start)[now]) if self.contributes else np.zeros(len(now))
+                )
+                error[now], spent[now] = _error(fine, coarse, missed), spent[now] + intervals + 1
+                due[now] = intervals * _times(
+                    error[now] / self.tolerance, (self.max_evaluations - spent[now] - 1) / intervals
+                )
+                done = (error[now] <= self.tolerance) | (due[now] == intervals)
+                bar.advance(int(done.sum()))
+                active = np.setdiff1d(active, now[done])
         return Attribution(
             tuple(values), evaluations=spent, converged=error <= self.tolerance, error=error, baseline=baseline,
             baseline_output=start, complete=self.contributes, layer=self.layer, hidden=True,
@@ -82,6 +87,24 @@ class _Inside(Method):
         return list(total[::2]), list(total[1::2])
 
 
+def _error(fine: Sequence[Floats], coarse: Sequence[Floats], missed: Floats) -> Floats:
+    """Relative L2 error (B,) of maps: their change from the rule of half as many points, and no less than what a gap proves.
+
+    The slopes of piecewise linear models jump, so the error falls as 1/n and is about the change. N errors that add up to the
+    gap have a norm of at least gap / sqrt(N).
+    """
+    units = sum(f[0].size for f in fine)
+    change = map_norm([f - c for f, c in zip(fine, coarse, strict=True)])
+    return relative(np.maximum(change, missed / np.sqrt(units)), map_norm(fine))
+
+
+def _times(short: Floats, affordable: Floats) -> Array:
+    """By which power of two the intervals of each example (B,) go up, for an error that falls as 1/n; 1: by none."""
+    wanted = 2.0 ** np.clip(np.ceil(np.log2(np.maximum(short, 1e-9))), 1, LEAP)
+    can = 2.0 ** np.floor(np.log2(np.maximum(affordable, 1.0)))
+    return np.minimum(wanted, can).astype(int)
+
+
 @dataclass(frozen=True, eq=False)
 class Conductance(_Inside):
     """How much of the change in score from a baseline flows through each hidden unit.
@@ -89,8 +112,8 @@ class Conductance(_Inside):
     `values[b, u] = integral over the path of (d score / d h_u) dh_u`, h the layer's outputs while the input goes straight
     from the baseline to x. Over a layer that everything goes through, the values add up to `score(x) - score(b)`.
 
-    The integral is taken by the trapezoid rule in h with 8, 16, 32, ... intervals, until the change from the rule of half
-    as many and the gap are below the tolerance.
+    The integral is taken by the trapezoid rule in h with 8 intervals and then as many as the error asks for, a power of two,
+    until the change from the rule of half as many is below the tolerance, and the gap is no larger than so small errors make.
 
     Args:
         layer: The layer's name.
@@ -116,7 +139,7 @@ class Conductance(_Inside):
 
     Limits:
         The answer depends on the baseline. Around a layer that can be bypassed, what goes by is missing from the sum: then the
-        gap is no error, and `converged` stays False.
+        gap is no error, and `converged` may stay False.
     """
 
 
@@ -124,8 +147,8 @@ class Conductance(_Inside):
 class InternalInfluence(_Inside):
     """The mean slope of the score by each hidden unit, on the way of the input from a baseline.
 
-    `values[b, u] = integral from 0 to 1 of (d score / d h_u)(b + a (x - b)) da`, by the trapezoid rule with 8, 16, 32, ...
-    intervals, until the change from the rule of half as many is below the tolerance.
+    `values[b, u] = integral from 0 to 1 of (d score / d h_u)(b + a (x - b)) da`, by the trapezoid rule with 8 intervals and then
+    as many as the error asks for, a power of two, until the change from the rule of half as many is below the tolerance.
 
     Args:
         layer: The layer's name.
