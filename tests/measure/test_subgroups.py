@@ -47,6 +47,7 @@ def test_pairs_are_of_one_attribute():
     assert [d["attribute"] for d in found.detail["groups"]] == ["sex", "sex", "age", "age"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [2, 8])
 def test_groups_that_do_not_differ_are_seldom_said_to(groups):
     g, wrong = np.random.default_rng(groups), 0
@@ -56,6 +57,7 @@ def test_groups_that_do_not_differ_are_seldom_said_to(groups):
     assert wrong / 500 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 500)
 
 
+@pytest.mark.slow
 def test_intervals_hold_for_the_worst_and_for_the_largest_difference():
     g = np.random.default_rng(3)
     truth = np.array([0.9, 0.85, 0.85, 0.8, 0.7])
