@@ -100,6 +100,7 @@ ENTRIES = (
     Entry("SelectiveRisk", "measure", f"{_M}.selective", ("geifman2017", "geifman2019")),
     Entry("CorruptionRobustness", "measure", f"{_M}.robustness", ("hendrycks2019",)),
     Entry("Leakage", "measure", f"{_M}.leakage", ("kapoor2023", "barz2020")),
+    Entry("DomainGap", "measure", f"{_M}.domains", ("koh2021", "newcombe1998")),
     Entry("ShiftDetection", "measure", f"{_M}.shift", ("rabanser2019", "gretton2012", "lopezpaz2017", "benjamini1995")),
     Entry("Subgroups", "measure", f"{_M}.subgroups", ("buolamwini2018", "newcombe1998", "dunn1961")),
     Entry("TestSetBound", "measure", f"{_M}.bounds", ("clopper1934", "langford2005")),

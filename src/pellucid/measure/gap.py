@@ -87,15 +87,18 @@ class Gap(Measure):
         seen, new = (estimated(context, name, split, self.level) for split in ("train", "test"))
         pairs = matched(train.ids, test.ids)
         gap, interval = gap_of(seen, new, metric.higher_is_better, pairs)
-        tolerance = (
-            self.tolerance if self.tolerance is not None else TOLERANCE * (name not in {"log_loss", "mae", "rmse"})
-        )
+        tolerance = tolerated(self.tolerance, name)
         verdict = judged(interval, tolerance)
         detail = {
             "explanation": _told(metric, (seen, new), gap, interval, verdict, tolerance), "train": written(seen),
             "test": written(new), "paired_rows": len(pairs[0]), "tolerance": tolerance,
         }  # fmt: skip
         return Measurement(f"gap.{name}", gap, interval, verdict, detail)
+
+
+def tolerated(given: float | None, metric: str) -> float:
+    """A difference too small to matter: as given, or else none for metrics without a natural scale."""
+    return given if given is not None else 0.0 if metric in {"log_loss", "mae", "rmse"} else TOLERANCE
 
 
 def gap_of(seen: Estimate, new: Estimate, higher_is_better: bool, pairs: tuple[Array, Array]) -> tuple[float, Interval]:

@@ -17,12 +17,16 @@ from pellucid.core.resampling import Interval, difference
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.estimates import METRICS, Estimate, Metric, headline
-from pellucid.measure.gap import TOLERANCE
+from pellucid.measure.gap import tolerated
 from pellucid.measure.performance import known_metric
 from pellucid.shapes import Array
 
 MOST = 30
 """Different values of one attribute beyond which they are numbers, not groups."""
+
+
+Member = tuple[str, str, Array]
+"""An attribute, one of its values, and the rows (N,) that have it."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,14 @@ class Group:
     def name(self) -> str:
         """How it is called: "sex = F"."""
         return f"{self.attribute} = {self.value}"
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """How it is written down."""
+        return {
+            "attribute": self.attribute, "group": self.value, "rows": len(self.rows), "value": self.found.value,
+            "interval": self.found.interval, "explanation": self.found.note,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,14 +111,7 @@ class Subgroups(Measure):
     quantity: ClassVar[str] = "subgroups"
 
     def __post_init__(self) -> None:
-        named = isinstance(self.by, Mapping) or (
-            isinstance(self.by, str | Sequence) and all(isinstance(name, str) for name in self.by)
-        )
-        if not named or not len(self.by):
-            raise InvalidOption(
-                "Subgroups.by: expected a column's name, several, or a mapping from names to values, one a test row; got "
-                f"{type(self.by).__name__} {self.by!r}"
-            )
+        check_by(self)
         options.whole(self, "least", 2)
         options.fraction(self, "level")
         if self.metric is not None:
@@ -121,10 +126,8 @@ class Subgroups(Measure):
         metric = METRICS[name]
         if metric.task != task:
             raise NotApplicable(f"{metric.label} is for {metric.task}, but {context.model.name} is a {task} model")
-        members = [m for attribute, values in attributes(self.by, test) for m in _members(attribute, values)]
-        kept = [m for m in members if len(m[2]) >= self.least]
-        left = {f"{a} = {v}": counted(len(rows), "row") for a, v, rows in members if len(rows) < self.least}
-        groups, reasons = _estimated(context, name, kept, len(kept), self.level)
+        kept, left = parts(self, test)
+        groups, reasons = estimated_each(context, name, kept, len(kept), self.level)
         pairs = _pairs(groups)
         if not pairs:
             told = "; ".join(f"{g}: {why}" for g, why in {**left, **reasons}.items())
@@ -132,58 +135,73 @@ class Subgroups(Measure):
                 f"Subgroups compares groups of at least {self.least} rows, but fewer than two of one attribute have "
                 f"them{f' ({told})' if told else ''}"
             )
-        apart = _estimated(context, name, kept, len(pairs), self.level)[0]
+        apart = estimated_each(context, name, kept, len(pairs), self.level)[0]
         sign = 1 if metric.higher_is_better else -1
         worst = min(groups, key=lambda g: sign * g.found.value)
         interval = _of_the_worst([g.found.interval for g in groups], sign, self.level)
         disparity = _disparity(_pairs(apart), sign, self.level)
-        tolerance = (
-            self.tolerance if self.tolerance is not None else TOLERANCE * (name not in {"log_loss", "mae", "rmse"})
-        )
+        tolerance = tolerated(self.tolerance, name)
         verdict = judged(disparity["interval"], tolerance)
         detail = {
-            "worst": worst.name, "groups": [_written(g) for g in groups], "disparity": disparity, "tolerance": tolerance,
+            "worst": worst.name, "groups": [g.written for g in groups], "disparity": disparity, "tolerance": tolerance,
             "left_out": {**left, **reasons},
         }  # fmt: skip
         told = _told(metric, worst, interval, disparity, verdict, len(groups))
         return Measurement(f"subgroups.{name}", worst.found.value, interval, verdict, {"explanation": told, **detail})
 
 
-def attributes(by: str | Sequence[str] | Mapping[str, Any], test: Dataset) -> Iterator[tuple[str, Array]]:
-    """Each attribute's name and its values (B,) as text.
+def check_by(owner: Any) -> None:
+    """Require the option `by` to name columns, or to map names to values."""
+    by = owner.by
+    fits = isinstance(by, Mapping) or (isinstance(by, str | Sequence) and all(isinstance(name, str) for name in by))
+    if not fits or not len(by):
+        raise InvalidOption(
+            f"{type(owner).__name__}.by: expected a column's name, several, or a mapping from names to values, one a test row; "
+            f"got {type(by).__name__} {by!r}"
+        )
+
+
+def parts(owner: Any, test: Dataset) -> tuple[list[Member], dict[str, str]]:
+    """The groups that `owner.by` makes of test rows and that have `owner.least` of them, and the others with their sizes."""
+    members = [m for attribute, values in attributes(owner, test) for m in _members(attribute, values)]
+    left = {f"{a} = {v}": counted(len(rows), "row") for a, v, rows in members if len(rows) < owner.least}
+    return [m for m in members if len(m[2]) >= owner.least], left
+
+
+def attributes(owner: Any, test: Dataset) -> Iterator[tuple[str, Array]]:
+    """The name of each attribute of `owner.by`, and its values (B,) as text.
 
     Raises:
         InvalidInput: See `Subgroups`.
     """
+    by, option = owner.by, f"{type(owner).__name__}.by"
     for name in (by,) if isinstance(by, str) else by:
-        values = np.asarray(by[name]) if isinstance(by, Mapping) else _column(name, test)
+        values = np.asarray(by[name]) if isinstance(by, Mapping) else _column(name, test, option)
         if values.shape != (len(test),):
             raise InvalidInput(
-                f"Subgroups.by: {name!r} needs one value for each of the {len(test)} test rows, got shape {values.shape}"
+                f"{option}: {name!r} needs one value for each of the {len(test)} test rows, got shape {values.shape}"
             )
         text = np.array([_as_text(v) for v in values])
         if (count := len(np.unique(text))) > MOST:
             raise InvalidInput(
-                f"Subgroups.by: {name!r} has {count} different values, too many for groups (at most {MOST}); give bands, such as "
+                f"{option}: {name!r} has {count} different values, too many for groups (at most {MOST}); give bands, such as "
                 f"by={{{name!r}: np.digitize(values, edges)}}"
             )
         yield name, text
 
 
-def _column(name: str, test: Dataset) -> Array:
+def _column(name: str, test: Dataset, option: str) -> Array:
     """The values of a column of a table; of one encoded as several columns, the tuple of these."""
     if isinstance(test.x, dict):
         raise InvalidInput(
-            f"Subgroups.by: {name!r} is looked for in one table, but test has several inputs; give its values"
+            f"{option}: {name!r} is looked for in one table, but test has several inputs; give its values"
         )
     for names in (test.feature_names, test.columns):
         at = [i for i, n in enumerate(names or ()) if n == name]
         if at and test.x.ndim == 2:
             return test.x[:, at[0]] if len(at) == 1 else np.array([str(tuple(row.tolist())) for row in test.x[:, at]])
     known = ", ".join(dict.fromkeys((*(test.feature_names or ()), *(test.columns or ())))) or "none"
-    raise InvalidInput(
-        f"Subgroups.by: test has no column {name!r} (its named columns: {known}); give values for each row"
-    )
+    raise InvalidInput(f"{option}: test has no column {name!r} (its named columns: {known}); give values for each row")
 
 
 def _as_text(value: Any) -> str:
@@ -193,12 +211,12 @@ def _as_text(value: Any) -> str:
     return f"{value:g}" if number else str(value)
 
 
-def _members(attribute: str, values: Array) -> list[tuple[str, str, Array]]:
+def _members(attribute: str, values: Array) -> list[Member]:
     return [(attribute, v, np.flatnonzero(values == v)) for v in dict.fromkeys(np.sort(values).tolist())]
 
 
-def _estimated(
-    context: Context, name: str, members: Sequence[tuple[str, str, Array]], count: int, level: float
+def estimated_each(
+    context: Context, name: str, members: Sequence[Member], count: int, level: float
 ) -> tuple[list[Group], dict[str, str]]:
     """The quality of each group, with intervals for so many statements at once; and why others have none."""
     metric, labels = METRICS[name], context.labels("test")
@@ -241,14 +259,6 @@ def judged(disparity: Interval, tolerance: float) -> str:
     if disparity.low > 0:
         return "groups differ"
     return "groups are alike" if disparity.high <= tolerance else "no difference shown"
-
-
-def _written(group: Group) -> dict[str, Any]:
-    found = group.found
-    return {
-        "attribute": group.attribute, "group": group.value, "rows": len(group.rows), "value": found.value,
-        "interval": found.interval, "explanation": found.note,
-    }  # fmt: skip
 
 
 def _told(
