@@ -12,9 +12,9 @@ from pellucid.core.numbers import counted, stated
 from pellucid.core.resampling import Interval, difference
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
-from pellucid.measure.estimates import METRICS, Metric, headline
-from pellucid.measure.gap import tolerated
-from pellucid.measure.performance import known_metric
+from pellucid.measure.estimates import Metric
+from pellucid.measure.gap import check_compared, tolerated
+from pellucid.measure.performance import chosen
 from pellucid.measure.subgroups import Group, check_by, estimated_each, parts
 
 
@@ -80,20 +80,11 @@ class DomainGap(Measure):
         if not isinstance(self.by, str) and len(self.by) > 1:
             raise InvalidOption(f"DomainGap.by: domains are of one attribute, got {', '.join(self.by)}")
         options.whole(self, "least", 2)
-        options.fraction(self, "level")
-        if self.metric is not None:
-            known_metric(self, self.metric)
-        if self.tolerance is not None:
-            options.not_negative(self, "tolerance")
+        check_compared(self)
 
     def compute(self, context: Context) -> Measurement:
         """See `Measure.compute`."""
-        name = self.metric or headline(context.task)
-        metric = METRICS[name]
-        if metric.task != context.task:
-            raise NotApplicable(
-                f"{metric.label} is for {metric.task}, but {context.model.name} is a {context.task} model"
-            )
+        name, metric = chosen(context, self.metric)
         kept, left = parts(self, context.data("test"))
         home = str(self.reference)
         if home not in {value for _, value, _ in kept}:
@@ -107,21 +98,20 @@ class DomainGap(Measure):
         if here is None or not others:
             told = "; ".join(f"{d}: {why}" for d, why in {**left, **reasons}.items()) or "there is no other"
             raise NotApplicable(f"DomainGap holds other domains against {home!r}, but {told}")
-        drops = [_drop(here, g, metric) for g in others]
-        worst = max(range(len(drops)), key=lambda i: drops[i][0])
-        interval = Interval(
-            max(d.low for _, d in drops), max(d.high for _, d in drops), self.level, f"simultaneous {drops[0][1].kind}"
-        )
+        drops, around = map(list, zip(*(_drop(here, g, metric) for g in others), strict=True))
+        largest, worst = max(zip(drops, others, strict=True), key=lambda pair: pair[0])
+        kind = f"simultaneous {around[0].kind}"
+        interval = Interval(max(i.low for i in around), max(i.high for i in around), self.level, kind)
         verdict = judged(interval, tolerance := tolerated(self.tolerance, name))
-        each = [{**g.written, "drop": {"value": v, "interval": i}} for g, (v, i) in zip(others, drops, strict=True)]
+        each = [
+            {**g.written, "drop": {"value": v, "interval": i}} for g, v, i in zip(others, drops, around, strict=True)
+        ]
         detail = {
-            "domains": each, "reference": here.written, "worst": others[worst].value, "tolerance": tolerance,
+            "domains": each, "reference": here.written, "worst": worst.value, "tolerance": tolerance,
             "left_out": {**left, **reasons},
         }  # fmt: skip
-        told = _told(
-            metric, here, others[worst], stated(drops[worst][0], interval, percent=metric.share, unit="points"), verdict
-        )
-        return Measurement(f"domain_gap.{name}", drops[worst][0], interval, verdict, {"explanation": told, **detail})
+        told = _told(metric, (here, worst), stated(largest, interval, percent=metric.share, unit="points"), verdict)
+        return Measurement(f"domain_gap.{name}", largest, interval, verdict, {"explanation": told, **detail})
 
 
 def _drop(here: Group, there: Group, metric: Metric) -> tuple[float, Interval]:
@@ -138,13 +128,12 @@ def judged(drop: Interval, tolerance: float) -> str:
     return "holds" if drop.high <= tolerance else "no drop shown"
 
 
-def _told(metric: Metric, here: Group, there: Group, drop: str, verdict: str) -> str:
-    quality = lambda g: stated(g.found.value, g.found.interval, percent=metric.share)  # noqa: E731
-    rows = lambda g: counted(len(g.rows), "row")  # noqa: E731
-    what = (
-        f"The {metric.label} is {quality(here)} in {here.value} ({rows(here)}) and {quality(there)} in {there.value} "
-        f"({rows(there)}), the largest drop: {drop}"
-    )
+def _told(metric: Metric, sides: tuple[Group, Group], drop: str, verdict: str) -> str:
+    seen = [
+        f"{stated(g.found.value, g.found.interval, percent=metric.share)} in {g.value} ({counted(len(g.rows), 'row')})"
+        for g in sides
+    ]
+    what = f"The {metric.label} is {seen[0]} and {seen[1]}, the largest drop: {drop}"
     return {
         "drops": f"{what}; the model is surely worse there.",
         "holds": f"{what}; in no domain is it worse by more than that matters.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -73,11 +73,7 @@ class Gap(Measure):
     quantity: ClassVar[str] = "gap"
 
     def __post_init__(self) -> None:
-        options.fraction(self, "level")
-        if self.metric is not None:
-            known_metric(self, self.metric)
-        if self.tolerance is not None:
-            options.not_negative(self, "tolerance")
+        check_compared(self)
 
     def compute(self, context: Context) -> Measurement:
         """See `Measure.compute`."""
@@ -94,6 +90,15 @@ class Gap(Measure):
             "test": written(new), "paired_rows": len(pairs[0]), "tolerance": tolerance,
         }  # fmt: skip
         return Measurement(f"gap.{name}", gap, interval, verdict, detail)
+
+
+def check_compared(owner: Any) -> None:
+    """Require the options `metric`, `level` and `tolerance` to be what they must be."""
+    options.fraction(owner, "level")
+    if owner.metric is not None:
+        known_metric(owner, owner.metric)
+    if owner.tolerance is not None:
+        options.not_negative(owner, "tolerance")
 
 
 def tolerated(given: float | None, metric: str) -> float:

@@ -106,11 +106,22 @@ def absent(reason: str) -> dict[str, Any]:
     return {"value": None, "interval": None, "explanation": reason}
 
 
-def estimated(context: Context, name: str, split: str, level: float) -> Estimate:
-    """A quality of the model's answers on one split."""
+def chosen(context: Context, name: str | None) -> tuple[str, Metric]:
+    """A quality of the model's task, by its name, or the one that stands for the others.
+
+    Raises:
+        NotApplicable: It is a quality of another task.
+    """
+    name = name or headline(context.task)
     metric = METRICS[name]
     if metric.task != context.task:
         raise NotApplicable(f"{metric.label} is for {metric.task}, but {context.model.name} is a {context.task} model")
+    return name, metric
+
+
+def estimated(context: Context, name: str, split: str, level: float) -> Estimate:
+    """A quality of the model's answers on one split."""
+    metric = chosen(context, name)[1]
     labels = context.labels(split)
     answers = context.probabilities(split) if metric.task == "classification" else context.values(split)
     return metric.compute(labels, answers, level, context.stream(name, split))

@@ -16,9 +16,9 @@ from pellucid.core.numbers import counted, figure, stated
 from pellucid.core.resampling import Interval, difference
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
-from pellucid.measure.estimates import METRICS, Estimate, Metric, headline
-from pellucid.measure.gap import tolerated
-from pellucid.measure.performance import known_metric
+from pellucid.measure.estimates import METRICS, Estimate, Metric
+from pellucid.measure.gap import check_compared, tolerated
+from pellucid.measure.performance import chosen
 from pellucid.shapes import Array
 
 MOST = 30
@@ -113,20 +113,12 @@ class Subgroups(Measure):
     def __post_init__(self) -> None:
         check_by(self)
         options.whole(self, "least", 2)
-        options.fraction(self, "level")
-        if self.metric is not None:
-            known_metric(self, self.metric)
-        if self.tolerance is not None:
-            options.not_negative(self, "tolerance")
+        check_compared(self)
 
     def compute(self, context: Context) -> Measurement:
         """See `Measure.compute`."""
-        task, test = context.task, context.data("test")
-        name = self.metric or headline(task)
-        metric = METRICS[name]
-        if metric.task != task:
-            raise NotApplicable(f"{metric.label} is for {metric.task}, but {context.model.name} is a {task} model")
-        kept, left = parts(self, test)
+        name, metric = chosen(context, self.metric)
+        kept, left = parts(self, context.data("test"))
         groups, reasons = estimated_each(context, name, kept, len(kept), self.level)
         pairs = _pairs(groups)
         if not pairs:
