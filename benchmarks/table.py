@@ -32,8 +32,8 @@ INTRO = """# Benchmarks
 Written by `python -m benchmarks.table` from `benchmarks/results/`; measured by `make peers` and `make bench`.
 Whether everybody gives the same numbers, and who is right where they do not, is in [AGREEMENT.md](AGREEMENT.md).
 
-Everybody explains the same 64 images, 64 sentences or 512 rows of a table (512 images and 16,384 rows by methods of one pass): the
-same weights, inputs, classes and baseline, two threads each, every library in its own process, warmed up, taking turns, a
+Everybody explains the same 64 images, 64 sentences or 512 rows of a table (512 images and 16,384 rows by methods of one pass):
+the same weights, inputs, classes and baseline, two threads each, every library in its own process, warmed up, taking turns, a
 call of less than a tenth of a second several times in each. Seconds are the median of the rounds; "x ours"
 is the least time of a row over the least time of Pellucid on TensorFlow: what else a machine does only ever adds time, so
 the least is what a library can do. "Bare TensorFlow passes" is the floor: as many compiled passes of the model as our method

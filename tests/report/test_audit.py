@@ -13,7 +13,7 @@ from pellucid.errors import InvalidInput, InvalidOption, InvalidRecord, Unwritab
 from pellucid.measure.base import Measure
 from pellucid.report.audit import Audit
 from pellucid.report.finding import Finding
-from pellucid.report.gather import baseline, part
+from pellucid.report.gather import baseline, part, unasked
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -200,3 +200,9 @@ def test_part_of_an_explanation_takes_the_same_rows_everywhere(audited):
     assert some.values.tolist() == audited.explanation.values[rows].tolist()
     assert some.output.tolist() == audited.explanation.output[rows].tolist()
     assert len(some) == 2
+
+
+def test_measures_that_must_be_told_something_are_left_to_the_asker():
+    kinds = {type(measure).__name__ for measure in unasked()}
+    assert {"Performance", "Leakage", "ShiftDetection", "TestSetBound"} <= kinds
+    assert not {"Subgroups", "DomainGap"} & kinds

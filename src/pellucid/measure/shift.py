@@ -27,8 +27,8 @@ EXPECTED = 5
 SURE, APART = 0.01, 5
 """How a column is written down differs: by so little chance, and a share by so many times."""
 
-DIRECTIONS = 32
-"""Principal directions that inputs without columns (images, texts, sequences) are compared along."""
+DIRECTIONS, MANY = 32, 10
+"""Principal directions that inputs without columns (images, texts) are compared along, of so many times `most` rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ class ShiftDetection(Measure):
 
     def compute(self, context: Context) -> Measurement:
         """See `Measure.compute`."""
-        sides = tuple(_alone(context.data(s), context.stream("groups", s)) for s in ("train", "test"))
+        sides = tuple(_alone(context.data(s), MANY * self.most, context.stream("groups", s)) for s in ("train", "test"))
         if min(map(len, sides)) < FEW:
             few = " and ".join(counted(len(rows), "row") for rows in sides)
             raise NotApplicable(
@@ -126,12 +126,12 @@ class ShiftDetection(Measure):
 # -- what is compared ----------------------------------------------------------------------------------------------
 
 
-def _alone(data: Dataset, generator: np.random.Generator) -> Array:
-    """One row of each group, at random: rows of one group are no independent draws."""
-    if data.groups is None:
-        return np.arange(len(data))
+def _alone(data: Dataset, most: int, generator: np.random.Generator) -> Array:
+    """One row of each group, at random: rows of one group are no independent draws; of what is wide, so many at most."""
     order = generator.permutation(len(data))
-    return np.sort(order[np.unique(data.groups[order], return_index=True)[1]])
+    if data.groups is not None:
+        order = generator.permutation(order[np.unique(data.groups[order], return_index=True)[1]])
+    return np.sort(order if data.kind == "tabular" else order[:most])
 
 
 def _columns(

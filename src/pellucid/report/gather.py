@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -80,9 +80,7 @@ def gather(model: Any, splits: tuple[Any, Any], asked: Mapping[str, Any], seed: 
     found = Gathered(wrap(model), train, test, seed)
     _require_sound(found.model, train, test)
     found.subject = _subject(found.model, train, test)
-    measures = (
-        [entry.load()() for entry in entries("measure")] if asked["measures"] is None else list(asked["measures"])
-    )
+    measures = unasked() if asked["measures"] is None else list(asked["measures"])
     with Progress("auditing", 4, progress) as bar:
         if measures:
             _measure(found, measures)
@@ -97,6 +95,13 @@ def gather(model: Any, splits: tuple[Any, Any], asked: Mapping[str, Any], seed: 
         found.skipped = (*found.failures, *skipped)
         bar.advance()
     return found
+
+
+def unasked() -> list[Any]:
+    """The measures that need not be told anything, such as which groups there are."""
+    kinds = [entry.load() for entry in entries("measure")]
+    told = lambda f: f.default is MISSING and f.default_factory is MISSING  # noqa: E731
+    return [kind() for kind in kinds if not any(map(told, fields(kind)))]
 
 
 def _require_sound(model: Model, train: Dataset, test: Dataset) -> None:
