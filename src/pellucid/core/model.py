@@ -279,10 +279,11 @@ class Model:
                 stack.enter_context(layers.replaced(layer, layers.injector(by_call)))
             return self.forward(tensors)
 
-    def sloped(
-        self, score: Callable[[Tensor], Tensor], tensors: Sequence[Tensor], shift: Sequence[Tensor] = ()
-    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """In one pass of input tensors: where gradients are taken, those of `score` (B,) of the scores, and the scores (B, K).
+    def slopes_at(
+        self, score: Callable[[Tensor], Tensor], entries: Sequence[Tensor], tensors: Sequence[Tensor],
+        shift: Sequence[Tensor] = (),
+    ) -> tuple[list[Tensor], Tensor]:  # fmt: skip
+        """Gradients at the entries of `score` (B,) of the scores, and the scores (B, K); arguments as of `forward_from`.
 
         Rows do not mix, so the gradient of their sum holds every row's own.
         """
@@ -292,9 +293,15 @@ class Model:
             scores = self.forward_from(entries, tensors, shift)
             return ops.sum(score(scores)), scores
 
+        scores, slopes = self.backend.gradient(run, entries)
+        return slopes, scores
+
+    def sloped(
+        self, score: Callable[[Tensor], Tensor], tensors: Sequence[Tensor], shift: Sequence[Tensor] = ()
+    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """In one pass of input tensors: where gradients are taken, those of `score` (B,) of the scores, and the scores (B, K)."""
         at = self.embed(tensors, shift)
-        scores, slopes = self.backend.gradient(run, at)
-        return at, slopes, scores
+        return at, *self.slopes_at(score, at, tensors, shift)
 
     def map_size(self, inputs: Sequence[Array]) -> int:
         """How many numbers an example's maps have."""

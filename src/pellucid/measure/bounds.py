@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from pellucid.core.numbers import counted, figure
 from pellucid.core.resampling import Interval, wilson
 from pellucid.errors import NotApplicable
 from pellucid.measure.base import Context, Measure
-from pellucid.measure.twins import arrays_of, digests
+from pellucid.measure.twins import arrays_of, digests, shared
 from pellucid.shapes import Array
 
 
@@ -122,8 +123,8 @@ def _alone(test: Dataset) -> dict[str, Any]:
 def _apart(name: str, first: Array | None, second: Array | None) -> dict[str, Any]:
     if first is None or second is None:
         return {}
-    shared = len(np.intersect1d(first, second))
-    return _noted(f"{name} of its own", not shared, f"{shared} {name} are in the training data too")
+    both = len(shared(first, second))
+    return _noted(f"{name} of its own", not both, f"{both} {name} are in the training data too")
 
 
 def _unseen(train: Dataset, test: Dataset) -> dict[str, Any]:
@@ -134,9 +135,7 @@ def _unseen(train: Dataset, test: Dataset) -> dict[str, Any]:
     if any(a.dtype == object for a in (*arrays_of(train.x), *arrays_of(test.x))):
         return _noted("new to the model", None, "the inputs are objects, and were not compared")
     known, asked = digests(train.x, test.x)
-    counts: dict[bytes, int] = {}
-    for digest in known:
-        counts[digest] = counts.get(digest, 0) + 1
+    counts = Counter(known)
     twins = sum(digest in counts for digest in asked)
     within = sum(n for n in counts.values() if n > 1)
     sure = 1 - 0.05 / max(2, len(test))  # a row or two by chance breaks nothing

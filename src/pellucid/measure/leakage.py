@@ -14,7 +14,7 @@ from pellucid.core.numbers import counted, figure, stated
 from pellucid.core.resampling import wilson
 from pellucid.errors import InvalidInput, NotApplicable
 from pellucid.measure.base import Context, Measure
-from pellucid.measure.twins import arrays_of, digests, nearest, scale, standardised
+from pellucid.measure.twins import arrays_of, digests, nearest, scale, shared, standardised
 from pellucid.shapes import Array
 
 
@@ -70,7 +70,7 @@ class Leakage(Measure):
         pairs, exact, extra = self._twins(train, test, context)
         twin = np.zeros(len(test), dtype=bool)
         twin[pairs[:, 0]] = True
-        groups, ids = _shared(train.groups, test.groups), _shared(train.ids, test.ids)
+        groups, ids = shared(train.groups, test.groups), shared(train.ids, test.ids)
         interval = wilson(int(twin.sum()), len(test), self.level)
         value = float(twin.mean())
         verdict = "leaks" if twin.any() or len(groups) or len(ids) else "no leak found"
@@ -137,10 +137,6 @@ def _conflicts(train: Dataset, test: Dataset, found: dict[int, list[int]]) -> in
     if train.y is None or test.y is None:
         return 0
     return sum(bool(np.any(train.y[rows] != test.y[row])) for row, rows in found.items())
-
-
-def _shared(first: Array | None, second: Array | None) -> Array:
-    return np.array([]) if first is None or second is None else np.intersect1d(first, second)
 
 
 def _told(detail: dict[str, Any], count: int, share: str) -> str:

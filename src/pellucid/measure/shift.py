@@ -164,16 +164,21 @@ def _directions(one: Array, two: Array, text: bool, generator: np.random.Generat
     from sklearn.decomposition import TruncatedSVD
 
     if text and one.dtype.kind in "iu":
-        width = int(max(one.max(), two.max())) + 1
-        both = np.stack([np.bincount(row, minlength=width) for row in (*one, *two)]).astype(np.float32)
+        both = _words(np.concatenate([one, two]))
     else:
         both = np.concatenate([a.reshape(len(a), -1).astype(np.float32) for a in (one, two)])
         both = both - both.mean(axis=0)
-    count = min(DIRECTIONS, both.shape[1] - 1, len(both) - 1)
-    if count < 1:
-        return both[: len(one)], both[len(one) :]
+    count = max(1, min(DIRECTIONS, both.shape[1] - 1, both.shape[0] - 1))
     found = TruncatedSVD(count, n_iter=3, random_state=int(generator.integers(2**31))).fit_transform(both)
     return found[: len(one)], found[len(one) :]
+
+
+def _words(tokens: Array) -> Any:
+    """How often each word (V,) occurs in each row (B, T): sparse, as a vocabulary is large and a row short."""
+    from scipy.sparse import csr_array
+
+    rows = np.repeat(np.arange(len(tokens)), tokens[0].size)
+    return csr_array((np.ones(tokens.size, np.float32), (rows, tokens.ravel())))
 
 
 # -- column by column ----------------------------------------------------------------------------------------------
@@ -291,8 +296,8 @@ def _scaled(one: Floats, two: Floats) -> tuple[Floats, Floats]:
 def mmd(one: Floats, two: Floats, permutations: int, generator: np.random.Generator) -> tuple[float, float]:
     """The unbiased squared maximum mean discrepancy of rows (B, F), and the p of what is at least as large by chance.
 
-    With s = 1/m for the first side's rows and 0 for others, and t likewise, sums over different rows are s K s, t K t and s K t
-    with a zero diagonal: a permutation moves s and t, and K is made once.
+    With s = 1 for the first side's rows and 0 for others, t = 1 - s and a zero diagonal, sums over different rows are s K s,
+    t K t and s K t: a permutation moves s and t, and K is made once.
     """
     from scipy.spatial.distance import pdist, squareform
 

@@ -26,6 +26,11 @@ def arrays_of(x: Inputs) -> list[Array]:
     return [np.asarray(x[name]) for name in sorted(x)] if isinstance(x, dict) else [np.asarray(x)]
 
 
+def shared(first: Array | None, second: Array | None) -> Array:
+    """Identifiers that occur on both sides; none where one side has none."""
+    return np.array([]) if first is None or second is None else np.intersect1d(first, second)
+
+
 def digests(first: Inputs, second: Inputs) -> tuple[list[bytes], list[bytes]]:
     """Sixteen bytes for each row of two sets: equal exactly where the rows hold equal numbers (or text).
 

@@ -252,16 +252,8 @@ def _changes(maps: Tensor, spread: Tensor) -> Tensor:
 def gradients(
     model: Model, target: Resolved, at: Sequence[Tensor], rows: Sequence[Tensor], shift: Sequence[Tensor] = ()
 ) -> list[Tensor]:
-    """Gradients at the entries of each row's score; `rows` are the inputs and the selector.
-
-    Rows do not mix, so the gradient of their sum holds every row's own.
-    """
-    from keras import ops
-
-    def total(*entries: Tensor) -> tuple[Tensor, None]:
-        return ops.sum(target.score(model.forward_from(entries, rows[:-1], shift), rows[-1])), None
-
-    return model.backend.gradient(total, at)[1]
+    """Gradients at the entries of each row's score; `rows` are the inputs and the selector."""
+    return model.slopes_at(lambda scores: target.score(scores, rows[-1]), at, rows[:-1], shift)[0]
 
 
 def by_input(model: Model, maps: Sequence[Tensor], fold: str) -> tuple[Tensor, ...]:
