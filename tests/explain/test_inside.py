@@ -52,6 +52,7 @@ def test_influence_is_the_mean_slope(net, x):
     _, truth = by_hand(net, x, 0.0, 0)
     assert np.all(np.linalg.norm(e.values - truth, axis=1) / np.linalg.norm(truth, axis=1) <= e.error)
     assert e.gap is None
+    assert set(e.evaluations - 1) <= {8 * 2**k for k in range(9)}  # the points of the finest rule: none is asked twice
 
 
 def test_conductance_of_the_layers_adds_up_to_the_same(net, x):

@@ -50,18 +50,21 @@ class _Inside(Method):
         count, active = len(question), np.arange(len(question))
         values: list[Floats] = []
         error, spent, due = np.full(count, np.inf), np.zeros(count, int), np.full(count, FIRST)
+        done_by = np.zeros(count, int)  # intervals of the rule that gave the values of each example
         with Progress(type(self).__name__, count, question.progress) as bar:
             while len(active):
                 intervals = int(due[active].min())
                 now = active[due[active] == intervals]
-                fine, coarse = self._sums(inside.take(now), [b[now] for b in baseline], intervals)
+                now = now[done_by[now] == done_by[now].min()]
+                before = int(done_by[now[0]]), [v[now] for v in values]
+                fine, coarse, points = self._sums(inside.take(now), [b[now] for b in baseline], intervals, before)
                 values = values or [np.zeros((count, *f.shape[1:]), np.float32) for f in fine]
                 for v, f in zip(values, fine, strict=True):
                     v[now] = f
                 missed = (
                     completeness_gap(fine, (question.output - start)[now]) if self.contributes else np.zeros(len(now))
                 )
-                error[now], spent[now] = _error(fine, coarse, missed), spent[now] + intervals + 1
+                error[now], spent[now], done_by[now] = _error(fine, coarse, missed), spent[now] + points, intervals
                 due[now] = intervals * _times(
                     error[now] / self.tolerance, (self.max_evaluations - spent[now] - 1) / intervals
                 )
@@ -73,18 +76,31 @@ class _Inside(Method):
             baseline_output=start, complete=self.contributes, layer=self.layer, hidden=True,
         )  # fmt: skip
 
-    def _sums(self, inside: Question, baseline: Sequence[Array], intervals: int) -> tuple[list[Floats], list[Floats]]:
-        """The sums by a rule of so many intervals, and of half as many."""
+    def _sums(
+        self, inside: Question, baseline: Sequence[Array], intervals: int, before: tuple[int, list[Floats]]
+    ) -> tuple[list[Floats], list[Floats], int]:
+        """The sums by a rule of so many intervals, and of half as many; and how many points that took.
+
+        `before` are the intervals of the rule already used (0: none), and its sums.
+        """
+        places = np.arange(intervals + 1, dtype=np.float32) / intervals
+        stretches = [places[i : i + STRETCH + 1] for i in range(0, intervals, STRETCH)]
+        total = self._added(_along_outputs, inside, baseline, [(s,) for s in stretches])
+        return list(total[::2]), list(total[1::2]), intervals + 1
+
+    def _added(
+        self, integral: Any, inside: Question, baseline: Sequence[Array], stretches: Sequence[tuple[Array, ...]]
+    ) -> Sequence[Floats]:
+        """What an integral gives over stretches of a path (each its places first), added up."""
         q = inside
         key = ("inside", type(self), q.target.function)
-        compiled = q.model.compiled(key, lambda: _step(q.model, q.target, over_outputs=self.contributes))
+        compiled = q.model.compiled(key, lambda: _step(q.model, q.target, integral, len(stretches[0])))
         total: Any = None
-        for first in range(0, intervals, STRETCH):
-            places = np.arange(first, min(first + STRETCH, intervals) + 1, dtype=np.float32) / intervals
-            step = lambda *examples, places=places: compiled(*examples, places)  # noqa: E731
-            found = q.model.in_chunks(key, step, (*q.inputs, *baseline, q.target.selector), len(places))
+        for stretch in stretches:
+            step = lambda *examples, stretch=stretch: compiled(*examples, *stretch)  # noqa: E731
+            found = q.model.in_chunks(key, step, (*q.inputs, *baseline, q.target.selector), len(stretch[0]))
             total = found if total is None else tuple(t + f for t, f in zip(total, found, strict=True))
-        return list(total[::2]), list(total[1::2])
+        return total
 
 
 def _error(fine: Sequence[Floats], coarse: Sequence[Floats], missed: Floats) -> Floats:
@@ -181,35 +197,62 @@ class InternalInfluence(_Inside):
         """False: a slope is no contribution."""
         return False
 
+    def _sums(
+        self, inside: Question, baseline: Sequence[Array], intervals: int, before: tuple[int, list[Floats]]
+    ) -> tuple[list[Floats], list[Floats], int]:
+        """See `_Inside._sums`: a rule's points are among those of one with twice as many, and are not asked again."""
+        done, known = before
+        at = np.arange(intervals + 1)
+        weights = np.where(at % intervals == 0, 0.5, 1.0)
+        new = at % (intervals // done) != 0 if done else at >= 0
+        fine, coarse = weights / intervals, np.where(at % 2 == 0, 2 * weights / intervals, 0.0)
+        told = [part[new].astype(np.float32) for part in (at / intervals, fine, coarse)]
+        stretches = [tuple(t[i : i + STRETCH] for t in told) for i in range(0, len(told[0]), STRETCH)]
+        found = self._added(_weighted, inside, baseline, stretches)
+        sums = list(found[::2]), list(found[1::2])
+        for k, v in enumerate(known):
+            sums[0][k] = sums[0][k] + v * np.float32(done / intervals)
+            sums[1][k] = sums[1][k] + v * np.float32(2 * done / intervals)
+        return *sums, len(told[0])
 
-def _step(model: Any, target: Resolved, *, over_outputs: bool) -> Callable[..., Any]:
-    """Integrals of the slopes by the outputs or by the place, over the points (P + 1,) of a stretch, map by map: by all of
-    them, and by every other."""
+
+def _step(model: Any, target: Resolved, integral: Callable[..., list[Tensor]], told: int) -> Callable[..., Any]:
+    """Integrals along a stretch of the path, map by map: by the rule, and by that of half as many points.
+
+    The last `told` arrays say where the points of the stretch are (P,), and what else the integral needs of each.
+    """
     from keras import ops
 
     base, size = model.base, len(model.names or "x")
 
     def step(*arrays: Tensor) -> tuple[Tensor, ...]:
-        inputs, starts, (selector, places) = arrays[:size], base.embed(arrays[size : 2 * size]), arrays[2 * size :]
+        inputs, starts, selector = arrays[:size], base.embed(arrays[size : 2 * size]), arrays[2 * size]
+        places, *weights = arrays[-told:]
         count = ops.shape(places)[0]
         at = [on_way(s, e - s, places) for s, e in zip(starts, base.embed(inputs), strict=True)]
         rows = [at_each_point(t, count) for t in (*inputs, selector)]
         outputs, slopes = _at_points(model, target, at, rows)
         found = []
         for h, g in zip(outputs, slopes, strict=True):
-            h, g = (ops.reshape(t, (count, -1, *ops.shape(t)[1:])) for t in (h, g))
-            by = h if over_outputs else ops.reshape(places, (-1, *[1] * (len(h.shape) - 1)))
-            found += [_integral(by[::every], g[::every]) for every in (1, 2)]
+            found += integral(*(ops.reshape(t, (count, -1, *ops.shape(t)[1:])) for t in (h, g)), *weights)
         return tuple(found)
 
     return step
 
 
-def _integral(by: Tensor, slopes: Tensor) -> Tensor:
-    """The trapezoid rule over points (P + 1, E, ...)."""
+def _along_outputs(outputs: Tensor, slopes: Tensor) -> list[Tensor]:
+    """The trapezoid rule over the outputs at points (P + 1, E, ...), by all and by every other."""
     from keras import ops
 
-    return ops.sum((slopes[1:] + slopes[:-1]) / 2 * (by[1:] - by[:-1]), axis=0)
+    pairs = [(outputs[::every], slopes[::every]) for every in (1, 2)]
+    return [ops.sum((g[1:] + g[:-1]) / 2 * (h[1:] - h[:-1]), axis=0) for h, g in pairs]
+
+
+def _weighted(outputs: Tensor, slopes: Tensor, *weights: Tensor) -> list[Tensor]:
+    """The slopes at points (P, E, ...) by each of several sets of weights (P,)."""
+    from keras import ops
+
+    return [ops.tensordot(w, slopes, axes=1) for w in weights]
 
 
 def _at_points(
