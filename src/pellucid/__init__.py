@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pellucid.improve.recipe import Recipe as Recipe
     from pellucid.improve.recipe import improve as improve
     from pellucid.measure.base import Measurement as Measurement
+    from pellucid.measure.base import default_measures as default_measures
     from pellucid.measure.base import measure as measure
     from pellucid.report.audit import Audit as Audit
     from pellucid.report.audit import audit as audit
@@ -52,7 +53,8 @@ _HOMES = {
     "Audit": "report.audit", "Dataset": "core.dataset", "Explanation": "explain.base", "Margin": "core.target",
     "Measurement": "core.measurement", "Model": "core.model", "Recipe": "improve.recipe", "Unit": "core.target",
     "AttentionReading": "explain.attention.reading", "attention": "explain.attention.reading",
-    "audit": "report.audit", "compare": "improve.compare", "explain": "explain.base", "improve": "improve.recipe",
+    "audit": "report.audit", "compare": "improve.compare", "default_measures": "measure.base", "explain": "explain.base",
+    "improve": "improve.recipe",
     "load": "core.record", "measure": "measure.base", "verify": "verify.base", "wrap": "core.model",
     **dict.fromkeys(("Background", "Blurred", "MaskToken"), "core.baselines"),
     **dict.fromkeys(_COMPOSITES, "explain.propagation.composites"), **dict.fromkeys(_RULES, "explain.propagation.rules"),

@@ -136,7 +136,7 @@ def test_hessian_vector_product_is_the_closed_form(logistic):
     p, design = by_hand(net, x, y)
     vector = [np.array([[1.0], [-2.0], [0.5]], np.float32), np.array([3.0], np.float32)]
     each = losses(net)
-    found = backend.hessian_vector(lambda a, b: ops.mean(each(a, b)), net.trainable_variables, [x, y], vector)
+    found = backend.hessian_vector(lambda a, b: ops.mean(each(a, b)), net.trainable_variables)([x, y], vector)
     hessian = design.T @ (design * (p * (1 - p))[:, None]) / len(y)
     expected = hessian @ np.concatenate([v.ravel() for v in vector])
     np.testing.assert_allclose(np.concatenate([f.ravel() for f in found]), expected, rtol=1e-3, atol=1e-6)
@@ -145,7 +145,7 @@ def test_hessian_vector_product_is_the_closed_form(logistic):
 def test_hessian_of_something_linear_is_zero(logistic):
     net, x, _ = logistic
     vector = [np.ones((3, 1), np.float32), np.ones(1, np.float32)]
-    found = backend.hessian_vector(lambda a: ops.sum(net(a, training=False)), net.trainable_variables, [x], vector)
+    found = backend.hessian_vector(lambda a: ops.sum(net(a, training=False)), net.trainable_variables)([x], vector)
     assert all(np.abs(f).max() == 0 for f in found)
 
 

@@ -3,6 +3,7 @@ import pytest
 
 import pellucid as pl
 from pellucid.errors import InvalidInput, InvalidOption
+from pellucid.measure.base import Measure
 
 X = np.linspace(0, 1, 60)[:, None]
 Y = (X[:, 0] > 0.4).astype(int)
@@ -106,3 +107,26 @@ def test_a_keras_model_is_measured():
     found = pl.measure(net, EVERY, train=pl.Dataset(x, y), test=pl.Dataset(x + 0.001, y))
     assert found[0].value > 0.9
     assert all(m.detail["explanation"] for m in found)
+
+
+class Slow(Measure):
+    """Claims to take a million rows."""
+
+    quantity = "slow"
+
+    def passes(self, train, test):
+        return 10**9
+
+    def compute(self, context):
+        return pl.Measurement(self.quantity, 1.0)
+
+
+def test_a_budget_goes_to_the_cheap_measures_first_and_tells_what_it_left_out():
+    x = np.linspace(0, 1, 200)[:, None]
+    model = pl.wrap(lambda x: np.hstack([1 - x, x]), output="probabilities")
+    given = (x, (x[:, 0] > 0.4).astype(int))
+    slow, fast = pl.measure(model, [Slow(), pl.Performance()], test=given, budget=1.0)
+    assert (slow.name, slow.value, slow.verdict) == ("slow", None, "left out")
+    assert "give a larger one" in slow.detail["explanation"]
+    assert fast.value == 0.9
+    assert pl.measure(model, [Slow(), pl.Performance()], test=given)[0].value == 1.0

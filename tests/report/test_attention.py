@@ -112,7 +112,7 @@ def test_an_audit_with_attention_comes_back_from_its_folder(told, tmp_path):
 
 def test_an_audit_reads_attention_as_one_of_its_steps(model, data, monkeypatch):
     monkeypatch.setattr("pellucid.report.gather._verify", lambda found: None)
-    asked = {"method": pl.Gradient(), "measures": (), "examples": 1}
+    asked = {"method": pl.Gradient(), "measures": (), "examples": 1, "budget": None}
     found = gather(model, (data, data), asked, 0, False)
     rows = [e.row for e in attention.shown(found.examples)]
     assert found.attention is not None
@@ -165,7 +165,7 @@ def test_the_checks_of_attention_stand_beside_attention_alone(told, attended):
 def test_explanations_made_of_attention_that_is_not_faithful_are_doubted(model, data, attended, monkeypatch):
     made = attended("not faithful", 0.4, 0.1)
     monkeypatch.setattr(pl.AttentionFaithfulness, "examined", lambda *_: made)
-    asked = {"method": pl.AttentionWeights(), "measures": (), "examples": 1}
+    asked = {"method": pl.AttentionWeights(), "measures": (), "examples": 1, "budget": None}
     found = gather(model, (data, data), asked, 0, False)
     (told,) = (f for f in found.findings if f.code == "PL-ATT-001")
     assert told.severity == "warning"

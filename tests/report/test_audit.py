@@ -13,7 +13,7 @@ from pellucid.errors import InvalidInput, InvalidOption, InvalidRecord, Unwritab
 from pellucid.measure.base import Measure
 from pellucid.report.audit import Audit
 from pellucid.report.finding import Finding
-from pellucid.report.gather import baseline, part, unasked
+from pellucid.report.gather import baseline, part
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -203,6 +203,6 @@ def test_part_of_an_explanation_takes_the_same_rows_everywhere(audited):
 
 
 def test_measures_that_must_be_told_something_are_left_to_the_asker():
-    kinds = {type(measure).__name__ for measure in unasked()}
+    kinds = {type(measure).__name__ for measure in pl.default_measures()}
     assert {"Performance", "Leakage", "ShiftDetection", "TestSetBound"} <= kinds
     assert not {"Subgroups", "DomainGap"} & kinds

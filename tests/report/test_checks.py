@@ -10,6 +10,7 @@ from pellucid.report.checks import CHECKS
 from pellucid.report.checks.attention import attention
 from pellucid.report.checks.base import Evidence, run
 from pellucid.report.checks.calibration import calibration
+from pellucid.report.checks.curvature import curvature
 from pellucid.report.checks.explanation import concentration, exactness
 from pellucid.report.checks.generalization import generalization
 from pellucid.report.checks.leakage import leakage
@@ -17,6 +18,7 @@ from pellucid.report.checks.openness import openness
 from pellucid.report.checks.performance import performance
 from pellucid.report.checks.robustness import robustness
 from pellucid.report.checks.selective import selective
+from pellucid.report.checks.shift import domains, shift, subgroups
 from pellucid.report.checks.trust import trust
 
 
@@ -235,3 +237,52 @@ def test_without_attention_there_is_no_finding_about_it(measured):
     none = measured("attention_faithfulness", None, None, "not applicable")
     with pytest.raises(NotApplicable, match="attention_faithfulness told"):
         list(attention(Evidence(verification=(none,))))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "recording", "severity", "words"),
+    [
+        ("no shift found", [], "good", "No shift"),
+        ("shift", [], "warning", "not drawn like"),
+        ("shift", [{"column": "chol", "what": "0"}], "warning", "written down differently"),
+    ],
+)
+def test_a_shift_says_whether_it_is_one_of_recording(measured, verdict, recording, severity, words):
+    found = one(shift, measured("shift", 0.7, (0.6, 0.8), verdict, recording=recording))
+    assert (found.severity, found.reference) == (severity, (0.5, "not to be told apart"))
+    assert words in found.title
+
+
+@pytest.mark.parametrize(
+    ("verdict", "ends", "severity"),
+    [
+        ("drops", (0.05, 0.3), "warning"),
+        ("drops", (0.12, 0.3), "critical"),
+        ("holds", (-0.01, 0.01), "good"),
+        ("no drop shown", (-0.1, 0.1), "note"),
+    ],
+)
+def test_domains(measured, verdict, ends, severity):
+    assert one(domains, measured("domain_gap.accuracy", sum(ends) / 2, ends, verdict)).severity == severity
+    large = one(domains, measured("domain_gap.rmse", 3.0, (2.0, 4.0), "drops"))
+    assert (large.severity, large.unit) == ("warning", "")  # without a scale of its own nothing is known to be large
+
+
+@pytest.mark.parametrize(
+    ("verdict", "ends", "severity"),
+    [
+        ("groups differ", (0.02, 0.2), "warning"),
+        ("groups differ", (0.15, 0.3), "critical"),
+        ("groups are alike", (0, 0.01), "good"),
+        ("no difference shown", (0, 0.2), "note"),
+    ],
+)
+def test_subgroups_are_judged_by_their_difference(measured, verdict, ends, severity):
+    apart = {"value": sum(ends) / 2, "interval": Interval(*ends)}
+    found = one(subgroups, measured("subgroups.accuracy", 0.6, (0.5, 0.7), verdict, disparity=apart))
+    assert (found.severity, found.value, found.interval) == (severity, apart["value"], apart["interval"])
+
+
+def test_only_a_loss_that_curves_down_is_told(measured):
+    assert one(curvature, measured("curvature", 3.0, (2, 4), "negative curvature")).severity == "note"
+    assert not list(curvature(Evidence((measured("curvature", 3.0, (2, 4), "no negative curvature"),))))

@@ -78,9 +78,9 @@ class Backend(Protocol):
         ...
 
     def hessian_vector(
-        self, loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array], vector: Sequence[Array]
-    ) -> list[Array]:
-        """The Hessian of `loss(*arrays)` in the variables, times `vector` (one array a variable)."""
+        self, loss: Callable[..., Tensor], variables: Sequence[Any]
+    ) -> Callable[[Sequence[Array], Sequence[Array]], list[Array]]:
+        """A compiled function of (arrays, vector), vector one array a variable: the Hessian of `loss(*arrays)` times it."""
         ...
 
     def unfused(

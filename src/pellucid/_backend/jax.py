@@ -138,14 +138,17 @@ def example_gradients(losses: Callable[..., Tensor], variables: Sequence[Any], a
 
 
 def hessian_vector(
-    loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array], vector: Sequence[Array]
-) -> list[Array]:
+    loss: Callable[..., Tensor], variables: Sequence[Any]
+) -> Callable[[Sequence[Array], Sequence[Array]], list[Array]]:
     """See `contract.Backend.hessian_vector`; forward over reverse."""
     function = _of_values(loss, variables)
-    values = _values(variables)
-    tangent = [jnp.asarray(v, dtype=value.dtype) for v, value in zip(vector, values, strict=True)]
-    _, product = jax.jvp(lambda v: jax.grad(function)(v, *arrays), (values,), (tangent,))
-    return _arrays(product)
+
+    @jax.jit
+    def product(values: list[Tensor], arrays: list[Tensor], vector: list[Tensor]) -> list[Tensor]:
+        tangent = [jnp.asarray(v, dtype=value.dtype) for v, value in zip(vector, values, strict=True)]
+        return jax.jvp(lambda v: jax.grad(function)(v, *arrays), (values,), (tangent,))[1]
+
+    return lambda arrays, vector: _arrays(product(_values(variables), list(arrays), list(vector)))
 
 
 def unfused(native: Any, change: Callable[..., Any]) -> AbstractContextManager[None]:

@@ -124,19 +124,25 @@ def example_gradients(losses: Callable[..., Tensor], variables: Sequence[Any], a
 
 
 def hessian_vector(
-    loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array], vector: Sequence[Array]
-) -> list[Array]:
+    loss: Callable[..., Tensor], variables: Sequence[Any]
+) -> Callable[[Sequence[Array], Sequence[Array]], list[Array]]:
     """See `contract.Backend.hessian_vector`; the gradient of (gradient . vector)."""
     values = _values(variables)
-    with tf.GradientTape(watch_accessed_variables=False) as outer:
-        outer.watch(values)
-        with tf.GradientTape(watch_accessed_variables=False) as inner:
-            inner.watch(values)
-            value = loss(*_tensors(arrays))
-        grads: Any = inner.gradient(value, values, unconnected_gradients=ZERO)
-        along = tf.add_n([tf.reduce_sum(g * tf.cast(v, g.dtype)) for g, v in zip(grads, vector, strict=True)])
-    product = outer.gradient(along, values, unconnected_gradients=ZERO)
-    return [tf.convert_to_tensor(p).numpy() for p in product]
+
+    def product(*tensors: Tensor) -> list[Tensor]:
+        arrays, vector = tensors[: -len(values)], tensors[-len(values) :]
+        with tf.GradientTape(watch_accessed_variables=False) as outer:
+            outer.watch(values)
+            with tf.GradientTape(watch_accessed_variables=False) as inner:
+                inner.watch(values)
+                value = loss(*arrays)
+            grads: Any = inner.gradient(value, values, unconnected_gradients=ZERO)
+            along = tf.add_n([tf.reduce_sum(g * tf.cast(v, g.dtype)) for g, v in zip(grads, vector, strict=True)])
+        found = outer.gradient(along, values, unconnected_gradients=ZERO)
+        return [tf.convert_to_tensor(p) for p in found]
+
+    program = compile(product, variables)
+    return lambda arrays, vector: program(*arrays, *vector)
 
 
 def unfused(native: Any, change: Callable[..., Any]) -> AbstractContextManager[None]:

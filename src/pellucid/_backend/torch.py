@@ -149,19 +149,23 @@ def example_gradients(losses: Callable[..., Tensor], variables: Sequence[Any], a
 
 
 def hessian_vector(
-    loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array], vector: Sequence[Array]
-) -> list[Array]:
-    """See `contract.Backend.hessian_vector`; the gradient of (gradient . vector)."""
-    values = _values(variables)
+    loss: Callable[..., Tensor], variables: Sequence[Any]
+) -> Callable[[Sequence[Array], Sequence[Array]], list[Array]]:
+    """See `contract.Backend.hessian_vector`; the gradient of (gradient . vector), by kernels that can be differentiated twice."""
     options: dict[str, Any] = {"allow_unused": True, "materialize_grads": True}
-    with torch.enable_grad():
-        value = loss(*map(_tensor, arrays))
-        grads = torch.autograd.grad(value, values, create_graph=True, **options)
-        along = torch.stack([(g * _tensor(v).to(g.dtype)).sum() for g, v in zip(grads, vector, strict=True)]).sum()
-        if not along.requires_grad:  # linear in every parameter
-            return [np.zeros(tuple(v.shape), np.float32) for v in values]
-        product = torch.autograd.grad(along, values, **options)
-    return [_array(p) for p in product]
+
+    def product(arrays: Sequence[Array], vector: Sequence[Array]) -> list[Array]:
+        values = _values(variables)
+        with torch.enable_grad(), _whole_encoders(), sdpa_kernel(SDPBackend.MATH):
+            value = loss(*map(_tensor, arrays))
+            grads = torch.autograd.grad(value, values, create_graph=True, **options)
+            along = torch.stack([(g * _tensor(v).to(g.dtype)).sum() for g, v in zip(grads, vector, strict=True)]).sum()
+            if not along.requires_grad:  # linear in every parameter
+                return [np.zeros(tuple(v.shape), np.float32) for v in values]
+            found = torch.autograd.grad(along, values, **options)
+        return [_array(p) for p in found]
+
+    return product
 
 
 @contextmanager

@@ -42,6 +42,14 @@ def audit(
     gate: Annotated[
         Optional[Path], typer.Option(metavar="FILE", help="Limits as YAML; exit code 1 where one is broken.")
     ] = None,
+    by: Annotated[
+        Optional[list[str]],
+        typer.Option("--by", metavar="COLUMN", help="A column whose groups are held against each other, such as sex."),
+    ] = None,
+    budget: Annotated[
+        Optional[float],
+        typer.Option(min=0, metavar="SECONDS", help="Time for the measures; the cheap ones come first."),
+    ] = None,
     seed: Seed = 0,
     trust_model: TrustModel = False,
     as_json: AsJson = False,
@@ -54,7 +62,7 @@ def audit(
     \b
     pellucid audit breast-cancer
     pellucid audit digits --model digits.keras --out reports/mine
-    pellucid audit patients.csv --target outcome --groups patient
+    pellucid audit patients.csv --target outcome --groups patient --by sex
     pellucid audit german.data --delimiter space --target -1
     pellucid audit patients.csv --target outcome --gate gate.yaml
 
@@ -72,7 +80,8 @@ def audit(
     folder = out or Path("reports") / splits.name
     require_writable(folder)
     used, told = sources.model_for(splits, model, seed=seed, trust=trust_model)
-    found = _audited(used, splits, seed, (told, *splits.notes), show=not (as_json or quiet))
+    asked_for = {"seed": seed, "notes": (told, *splits.notes), "progress": False if as_json or quiet else None}
+    found = _audited(used, splits, by or [], budget, asked_for)
     found.save(folder)
     outcomes = gates.judge(limits, gates.numbers([*found.measurements, *found.verification]))
     _tell(found, outcomes, folder, as_json=as_json, quiet=quiet)
@@ -97,10 +106,13 @@ def require_writable(folder: Path) -> None:
         raise UnwritableOutput(f"cannot write to {folder}: {parent} may not be written; name another with --out")
 
 
-def _audited(used: Any, splits: Any, seed: int, notes: tuple[str, ...], *, show: bool) -> Any:
-    from pellucid.report.audit import audit as verb
+def _audited(used: Any, splits: Any, by: list[str], budget: float | None, options: dict[str, Any]) -> Any:
+    import pellucid as pl
+    from pellucid.report.audit import BUDGET
 
-    return verb(used, train=splits.train, test=splits.test, seed=seed, notes=notes, progress=None if show else False)
+    measures = [*pl.default_measures(), *([pl.Subgroups(by)] if by else [])]
+    limit = BUDGET if budget is None else budget
+    return pl.audit(used, train=splits.train, test=splits.test, measures=measures, budget=limit, **options)
 
 
 def _tell(found: Any, outcomes: Any, folder: Path, *, as_json: bool, quiet: bool) -> None:

@@ -103,6 +103,12 @@ ENTRIES = (
     Entry("DomainGap", "measure", f"{_M}.domains", ("koh2021", "newcombe1998")),
     Entry("ShiftDetection", "measure", f"{_M}.shift", ("rabanser2019", "gretton2012", "lopezpaz2017", "benjamini1995")),
     Entry("Subgroups", "measure", f"{_M}.subgroups", ("buolamwini2018", "newcombe1998", "dunn1961")),
+    Entry(
+        "Curvature",
+        "measure",
+        f"{_M}.curvature",
+        ("yao2020", "hutchinson1990", "ghorbani2019", "kwon2021", "petzka2021"),
+    ),
     Entry("TestSetBound", "measure", f"{_M}.bounds", ("clopper1934", "langford2005")),
     Entry("L2", "improve", f"{_I}.penalties", ("hoerl1970", "krogh1991")),
     Entry("L1", "improve", f"{_I}.penalties", ("tibshirani1996",)),

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,10 +18,11 @@ from pellucid.core.model import Model, to_probabilities, wrap
 from pellucid.core.progress import Progress
 from pellucid.core.randomness import check_seed, stream
 from pellucid.core.record import Provenance, Stopwatch, Value, versions
+from pellucid.core.registry import entries
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable
 from pellucid.shapes import Array, Floats, Inputs
 
-NOT_APPLICABLE = "not applicable"
+NOT_APPLICABLE, LEFT_OUT = "not applicable", "left out"
 
 
 class Context:
@@ -29,13 +31,14 @@ class Context:
     Attributes:
         asking: Name of the measure that is being computed, for messages and random streams.
         evaluations: Rows given to the model so far.
+        speed: Rows a second that it was seen to take, at best; 0 before it was run.
     """
 
     def __init__(self, model: Model | None, train: Dataset | None, test: Dataset | None, seed: int) -> None:
         self._model, self._data, self._seed = model, {"train": train, "test": test}, seed
         self._scores: dict[str, Floats] = {}
         self._labels: dict[str, Array] = {}
-        self.asking, self.evaluations = "measure", 0
+        self.asking, self.evaluations, self.speed = "measure", 0, 0.0
 
     @property
     def model(self) -> Model:
@@ -86,8 +89,10 @@ class Context:
 
     def run(self, x: Inputs, name: str) -> Floats:
         """The model's scores (B, K) of any inputs; `name` says in an error which ones."""
+        watch = Stopwatch()
         found = self.model.scores(x)
         self.evaluations += len(found)
+        self.speed = max(self.speed, len(found) / max(watch.seconds, 1e-9))
         if (row := broken_row(found)) is not None:
             raise InvalidInput(
                 f"{name}: {self.model.name} gave NaN or infinity at row {row}; its numbers cannot be measured"
@@ -169,6 +174,14 @@ class Measure(Value, ABC):
 
     quantity: ClassVar[str]
 
+    def passes(self, train: int, test: int) -> int:
+        """About how many rows it gives the model, of so many, beyond their answers that all measures share.
+
+        A pass back counts as two, a product with second derivatives as six.
+        """
+        del train, test
+        return 0
+
     @abstractmethod
     def compute(self, context: Context) -> Measurement:
         """The quantity; provenance is added by `measure`."""
@@ -181,6 +194,7 @@ def measure(
     train: Any = None,
     test: Any = None,
     seed: int = 0,
+    budget: float | None = None,
     progress: bool | None = None,
 ) -> tuple[Measurement, ...]:
     """Measure how a model will do on new data.
@@ -193,11 +207,13 @@ def measure(
         train: What the model was trained on: a `pl.Dataset` or an `(x, y)` pair.
         test: Data it has not seen, likewise.
         seed: Same seed, same numbers.
+        budget: Seconds. Measures are made in the order of their cost, and those are left out that would take longer than what
+            is left, at the speed the model was seen to run; None for no limit.
         progress: Show a bar; None shows it on a terminal.
 
     Returns:
         A `Measurement` for each measure, in order. One that makes no sense here has `value` None, the verdict
-        "not applicable", and the reason in `detail["explanation"]`.
+        "not applicable", and the reason in `detail["explanation"]`; one the budget does not reach for, "left out".
 
     Raises:
         InvalidInput: No data, NaN, labels that are missing or that the model does not have; names the split and row.
@@ -221,12 +237,27 @@ def measure(
     shared = Provenance(
         seed=seed, model="" if model is None else context.model.fingerprint(), inputs=fingerprint(*splits), versions=versions()
     )  # fmt: skip
-    found = []
+    sizes = [0 if d is None else len(d) for d in splits]
+    order = sorted(range(len(items)), key=lambda i: 0 if budget is None else items[i].passes(*sizes))
+    watch, found = Stopwatch(), dict[int, Measurement]()
     with Progress("measuring", len(items), progress) as bar:
-        for item in items:
-            found.append(_one(item, context, shared))
+        for i in order:
+            over = "" if budget is None else _beyond(items[i].passes(*sizes), context.speed, budget - watch.seconds)
+            found[i] = _left_out(items[i], over, shared) if over else _one(items[i], context, shared)
             bar.advance()
-    return tuple(found)
+    return tuple(found[i] for i in range(len(items)))
+
+
+def default_measures() -> list[Measure]:
+    """The measures that need not be told anything, such as which groups there are: what an audit makes of itself.
+
+    Example:
+        >>> import pellucid as pl
+        >>> asked = [*pl.default_measures(), pl.Subgroups("sex")]  # pl.audit(..., measures=asked)
+    """
+    kinds = [entry.load() for entry in entries("measure")]
+    told = lambda f: f.default is MISSING and f.default_factory is MISSING  # noqa: E731
+    return [kind() for kind in kinds if not any(map(told, fields(kind)))]
 
 
 def _checked(measures: Any) -> Sequence[Measure]:
@@ -238,6 +269,19 @@ def _checked(measures: Any) -> Sequence[Measure]:
             hint = f"; write pl.{item.__name__}() with its brackets" if isinstance(item, type) else ""
             raise InvalidOption(f"measures: expected measures such as pl.Gap(), got {item!r}{hint}")
     return items
+
+
+def _beyond(rows: int, speed: float, left: float) -> str:
+    """Why there is no time for so many rows; empty where there is."""
+    needed = rows / speed if speed else 0.0
+    if not rows or needed <= left:
+        return ""
+    return f"it would take about {needed:.0f} s, of which the budget leaves {max(0.0, left):.0f}; give a larger one"
+
+
+def _left_out(item: Measure, why: str, shared: Provenance) -> Measurement:
+    told = {"explanation": f"{type(item).__name__} was left out: {why}"}
+    return Measurement(item.quantity, None, None, LEFT_OUT, told, dataclasses.replace(shared, method=item))
 
 
 def _one(item: Measure, context: Context, shared: Provenance) -> Measurement:

@@ -20,6 +20,9 @@ from pellucid.report.selection import Example
 FORMAT = "pellucid-audit/1"
 PAGE, SUMMARY = "index.html", "audit.json"
 
+BUDGET = 300.0
+"""Seconds that the measures of an audit may take, where nothing else is said."""
+
 SENTENCES = {
     "unfit": "Do not rely on this model yet: {grave}.",
     "caution": "Usable with care: {grave}.",
@@ -146,6 +149,7 @@ def audit(
     measures: Sequence[Any] | None = None,
     examples: int | Iterable[int] = 2,
     seed: int = 0,
+    budget: float | None = BUDGET,
     progress: bool | None = None,
     notes: Sequence[str] = (),
 ) -> Audit:
@@ -159,9 +163,11 @@ def audit(
         test: Data it has not seen, likewise.
         method: How to explain; None for `IntegratedGradients` from the mean of the training rows (tables) or from
             zeros (everything else), and for `PermutationShapley` or `Occlusion` where the model has no gradients.
-        measures: What to measure; None for everything that is registered.
+        measures: What to measure; None for `pl.default_measures()`.
         examples: How many rows to show of each role (typical, borderline, confidently wrong), or which test rows.
         seed: Same seed, same audit.
+        budget: Seconds for the measures: they are made in the order of their cost, and the report says which were left out;
+            None for no limit.
         progress: Show a bar; None shows it on a terminal.
         notes: Remarks to be shown in the report, for one that the model was trained for this audit.
 
@@ -178,7 +184,7 @@ def audit(
     from pellucid.report.gather import gather
 
     clock = Stopwatch()
-    asked = {"method": method, "measures": measures, "examples": examples}
+    asked = {"method": method, "measures": measures, "examples": examples, "budget": budget}
     found = gather(model, (train, test), asked, check_seed(seed), progress)
     provenance = Provenance(
         method=found.explanation.method if found.explanation is not None else None, seed=seed, evaluations=found.evaluations,

@@ -31,6 +31,12 @@ CODES = {
     "PL-SEL-001": Code("Does its confidence tell right answers from wrong ones?", "area under risk over coverage"),
     "PL-ROB-001": Code("Does it hold when the input is disturbed?", "quality lost under corruption"),
     "PL-LEA-001": Code("Are test rows also among the training rows?", "share of test rows found again"),
+    "PL-SHI-001": Code(
+        "Are the test rows drawn like the training rows?", "how well a classifier tells them apart (AUROC)"
+    ),
+    "PL-DOM-001": Code("Does it hold in other places or times?", "largest loss of quality in a domain"),
+    "PL-SUB-001": Code("Does it serve some groups worse than others?", "largest difference of quality between groups"),
+    "PL-CUR-001": Code("Did training end in a minimum of the loss?", "largest curvature of the loss"),
     "PL-EXP-001": Code("Are the explanations computed exactly enough?", "largest relative error of a map"),
     "PL-EXP-002": Code("Does it rest on a single input?", "share of the attribution on the largest input"),
     "PL-TRU-001": Code("Are the explanations faithful to the model?", "advantage over a random ranking"),

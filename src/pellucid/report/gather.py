@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -17,15 +17,14 @@ from pellucid.core.model import Model, to_array, wrap
 from pellucid.core.numbers import counted
 from pellucid.core.progress import Progress
 from pellucid.core.randomness import stream
-from pellucid.core.registry import entries
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable, NotDifferentiable, UnsupportedLayer
 from pellucid.explain.attention.reading import AttentionReading
 from pellucid.explain.base import Explanation, Method, explain
-from pellucid.measure.base import checked_labels, fingerprint, measure
+from pellucid.measure.base import LEFT_OUT, checked_labels, default_measures, fingerprint, measure
 from pellucid.plot.ranking import Importance, summarise
 from pellucid.report import attention, selection
 from pellucid.report.checks import CHECKS
-from pellucid.report.checks.base import Evidence, run
+from pellucid.report.checks.base import Evidence, explained, run
 from pellucid.report.finding import Finding
 from pellucid.report.selection import CHECKED, SAMPLE
 
@@ -80,10 +79,10 @@ def gather(model: Any, splits: tuple[Any, Any], asked: Mapping[str, Any], seed: 
     found = Gathered(wrap(model), train, test, seed)
     _require_sound(found.model, train, test)
     found.subject = _subject(found.model, train, test)
-    measures = unasked() if asked["measures"] is None else list(asked["measures"])
+    measures = default_measures() if asked["measures"] is None else list(asked["measures"])
     with Progress("auditing", 4, progress) as bar:
         if measures:
-            _measure(found, measures)
+            _measure(found, measures, asked["budget"])
         bar.advance()
         _attempt(found, "explaining", lambda: _explain(found, asked["method"], asked["examples"]))
         _attempt(found, "reading attention", lambda: _read(found))
@@ -92,16 +91,9 @@ def gather(model: Any, splits: tuple[Any, Any], asked: Mapping[str, Any], seed: 
         _attempt(found, "checking attention", lambda: _attend(found))
         bar.advance()
         found.findings, skipped = run(CHECKS, _evidence(found))
-        found.skipped = (*found.failures, *skipped)
+        found.skipped = (*found.failures, *_left_out(found.measurements), *skipped)
         bar.advance()
     return found
-
-
-def unasked() -> list[Any]:
-    """The measures that need not be told anything, such as which groups there are."""
-    kinds = [entry.load() for entry in entries("measure")]
-    told = lambda f: f.default is MISSING and f.default_factory is MISSING  # noqa: E731
-    return [kind() for kind in kinds if not any(map(told, fields(kind)))]
 
 
 def _require_sound(model: Model, train: Dataset, test: Dataset) -> None:
@@ -129,11 +121,11 @@ def _attempt(found: Gathered, doing: str, step: Callable[[], None]) -> None:
         found.failures.append((said, f"failed: {type(problem).__name__}: {problem}"))
 
 
-def _measure(found: Gathered, measures: Sequence[Any]) -> None:
+def _measure(found: Gathered, measures: Sequence[Any], budget: float | None) -> None:
     """All measures in one call, which runs the model once; where one of them fails, each on its own."""
     data: dict[str, Any] = {"train": found.train, "test": found.test, "seed": found.seed, "progress": False}
     try:
-        found.measurements = measure(found.model, measures, **data)
+        found.measurements = measure(found.model, measures, budget=budget, **data)
         return
     except InvalidOption:
         raise
@@ -145,6 +137,12 @@ def _measure(found: Gathered, measures: Sequence[Any]) -> None:
 
     for item in measures:
         _attempt(found, f"measuring {type(item).__name__}", partial(one, item))
+
+
+def _left_out(measurements: Sequence[Measurement]) -> list[tuple[str, str]]:
+    """What the budget did not reach for, and why."""
+    short = [m for m in measurements if m.verdict == LEFT_OUT]
+    return [(f"Measuring {type(m.provenance.method).__name__}", explained(m)) for m in short]
 
 
 def _explain(found: Gathered, method: Any, examples: Any) -> None:

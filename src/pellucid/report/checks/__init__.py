@@ -2,6 +2,7 @@
 
 from pellucid.report.checks.attention import attention
 from pellucid.report.checks.calibration import calibration
+from pellucid.report.checks.curvature import curvature
 from pellucid.report.checks.explanation import concentration, exactness
 from pellucid.report.checks.generalization import generalization
 from pellucid.report.checks.leakage import leakage
@@ -9,6 +10,7 @@ from pellucid.report.checks.openness import openness
 from pellucid.report.checks.performance import performance
 from pellucid.report.checks.robustness import robustness
 from pellucid.report.checks.selective import selective
+from pellucid.report.checks.shift import domains, shift, subgroups
 from pellucid.report.checks.trust import trust
 
 CHECKS = (
@@ -18,6 +20,10 @@ CHECKS = (
     selective,
     robustness,
     leakage,
+    shift,
+    domains,
+    subgroups,
+    curvature,
     exactness,
     concentration,
     trust,
