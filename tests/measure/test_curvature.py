@@ -217,7 +217,7 @@ def test_what_has_no_curvature_says_so():
 
 
 def test_bad_options_are_told():
-    with pytest.raises(pl.errors.InvalidOption, match="trace, adaptive, relative"):
+    with pytest.raises(pl.errors.InvalidOption, match="'trace', 'adaptive', 'relative'"):
         pl.Curvature(also=("sharp",))
     for wrong in ({"top": 0}, {"tolerance": 0}, {"most": 3}, {"split": "validation"}, {"level": 1}):
         with pytest.raises(pl.errors.InvalidOption):

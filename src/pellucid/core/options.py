@@ -58,6 +58,15 @@ def one_of(owner: object, name: str, choices: Sequence[Any]) -> None:
         raise _refuse(owner, name, "one of " + ", ".join(map(repr, choices)), value)
 
 
+def some_of(owner: object, name: str, choices: Sequence[str], *, none: bool = False) -> None:
+    """Require the named option to be some of `choices`, one of them by itself included; it becomes a tuple."""
+    value = getattr(owner, name)
+    given = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Sequence) else (value,)
+    if not set(given) <= set(choices) or not (given or none):
+        raise _refuse(owner, name, "some of " + ", ".join(map(repr, choices)), value)
+    object.__setattr__(owner, name, given)
+
+
 def instance(owner: object, name: str, kind: type, expected: str) -> None:
     """Require the named option to be an instance of `kind`; `expected` says so in words."""
     value = getattr(owner, name)

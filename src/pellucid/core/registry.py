@@ -104,6 +104,12 @@ ENTRIES = (
     Entry("ShiftDetection", "measure", f"{_M}.shift", ("rabanser2019", "gretton2012", "lopezpaz2017", "benjamini1995")),
     Entry("Subgroups", "measure", f"{_M}.subgroups", ("buolamwini2018", "newcombe1998", "dunn1961")),
     Entry(
+        "OutOfDistribution",
+        "measure",
+        f"{_M}.out_of_distribution",
+        ("hendrycks2017", "liu2020", "lee2018", "sun2022", "wang2022"),
+    ),
+    Entry(
         "Curvature",
         "measure",
         f"{_M}.curvature",

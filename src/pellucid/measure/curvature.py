@@ -12,7 +12,7 @@ from pellucid.core import options
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, figure, stated
 from pellucid.core.resampling import Interval, student
-from pellucid.errors import InvalidOption, NotApplicable
+from pellucid.errors import NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.hessian import PARTS, Hessian
 from pellucid.measure.spectrum import Spectrum, lanczos, probed, signs, smoothed
@@ -91,11 +91,7 @@ class Curvature(Measure):
 
     def __post_init__(self) -> None:
         options.whole(self, "top")
-        object.__setattr__(self, "also", (self.also,) if isinstance(self.also, str) else tuple(self.also))
-        if unknown := set(self.also) - set(ALSO):
-            raise InvalidOption(
-                f"Curvature.also: expected some of {', '.join(ALSO)}, got {', '.join(map(str, unknown))}"
-            )
+        options.some_of(self, "also", ALSO, none=True)
         options.positive(self, "tolerance")
         options.whole(self, "steps", 2)
         options.whole(self, "probes", 2)

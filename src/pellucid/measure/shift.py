@@ -334,7 +334,9 @@ def told_apart(one: Floats, two: Floats, level: float, generator: np.random.Gene
     model = HistGradientBoostingClassifier(
         max_iter=50, early_stopping=False, random_state=int(generator.integers(2**31))
     )
-    with threadpool_limits(1, "openmp"):  # threads that wait for each other take a hundred times as long on a busy machine
+    with threadpool_limits(
+        1, "openmp"
+    ):  # threads that wait for each other take a hundred times as long on a busy machine
         score = model.fit(x[taught], side[taught]).predict_proba(x[~taught])
     area = auroc(side[~taught], score, level, generator)
     new = side[~taught] == 1
