@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,10 +13,10 @@ from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, figure, stated
 from pellucid.core.resampling import Interval, bootstrap_counts, student
-from pellucid.data.corruptions import SEVERITIES, Corruption, corruptions, reference
+from pellucid.data.corruptions import SEVERITIES, USUAL, Corruption, Reference, corruptions, reference
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
-from pellucid.measure.estimates import mean_interval
+from pellucid.measure.estimates import METRICS, Estimate, mean_interval
 from pellucid.shapes import Array, Floats
 
 
@@ -24,22 +24,31 @@ from pellucid.shapes import Array, Floats
 class CorruptionRobustness(Measure):
     """How much quality is lost when the inputs are a little wrong?
 
-    Each corruption at each severity is put on the test rows. Quality is accuracy, or R2 for a regression; drop = quality
+    Each corruption at each severity is put on test rows. Quality is accuracy, or R2 for a regression; drop = quality
     clean - quality corrupted, above 0 for worse, compared row by row with the clean ones. The value is the mean drop
-    over all. Tables: noise in units of each column's training standard deviation, and missing values filled with the
-    training median or most frequent value; images: noise, blur, contrast, rotation (see `pellucid.data.corruptions`).
-    Verdicts, with t the tolerance and the interval of the mean drop: "robust" (high <= t), "fragile" (low > t),
-    "undecided".
+    over all. What there is for each kind of data, and what a severity of each stands for, is in `pellucid.data.corruptions`:
 
-    `detail`: `clean` quality, and for every corruption `drop`, `low`, `high` (arrays by severity); `worst` names the
-    corruption with the largest mean drop.
+    - tables: noise and missing; unit, swap, rare, unknown.
+    - images: noise, blur, contrast and rotation; shot, impulse, motion, defocus, fog, brightness, pixelate, jpeg, posterize,
+      translation, scale, shear.
+    - texts: typos and deletion; case, swap. Synonyms need a mapping: `{"synonyms": synonyms({"film": ["movie"]})}`.
+    - sequences: noise and dropout; warp, drift, dead.
+    - audio: noise and gain; clipping, band.
+
+    Those before the semicolon are tried unless others are asked for. Verdicts, with t the tolerance and the interval of the
+    mean drop: "robust" (high <= t), "fragile" (low > t), "undecided".
+
+    `detail`: `clean` quality of the `rows` that were tried, and for every corruption, as arrays by severity: `drop` with its
+    paired interval `low`, `high`, and the quality itself, `left`, with its own interval `left_low`, `left_high`; `worst` names
+    the corruption with the largest mean drop; `skipped` tells of those that make no sense for these data, and why.
 
     Args:
-        corruptions: Names of built-in ones, a mapping of names to functions (see `pellucid.data.corruptions`), or None for
-            all that fit the kind of data.
+        corruptions: Names of built-in ones, "all" of the kind of data, a mapping of names to functions (see
+            `pellucid.data.corruptions`), or None for the few that are usual.
         severities: Whole numbers from 1 to 5.
         tolerance: A mean drop that is acceptable, at least 0.
         level: Confidence level, in (0, 1).
+        rows: At most so many test rows are tried, drawn by chance; None for every one.
 
     Raises:
         InvalidOption: Severities outside 1 to 5, or a corruption that does not exist.
@@ -58,19 +67,23 @@ class CorruptionRobustness(Measure):
 
     Limits:
         Corruptions made by hand are not the ones the world makes; a robust model may still fail on another kind. Severities
-        are not comparable across corruptions. Without training data the test rows give the units.
+        are not comparable across corruptions. Without training data the test rows give the units. Labels are taken to stay
+        right: a digit that is turned too far, or a text that lost its one telling word, may not be what it was.
     """
 
     corruptions: Any = None
     severities: Sequence[int] = SEVERITIES
     tolerance: float = 0.05
     level: float = 0.95
+    rows: int | None = 2000
 
     quantity: ClassVar[str] = "corruption_robustness"
 
     def __post_init__(self) -> None:
         options.fraction(self, "level")
         options.not_negative(self, "tolerance")
+        if self.rows is not None:
+            options.whole(self, "rows")
         object.__setattr__(self, "severities", tuple(self.severities))
         if not self.severities or any(s not in SEVERITIES for s in self.severities):
             raise InvalidOption(
@@ -84,23 +97,31 @@ class CorruptionRobustness(Measure):
 
     def compute(self, context: Context) -> Measurement:
         """See `Measure.compute`."""
-        test = context.data("test")
-        functions = self._functions(test)
-        quality = _Quality(context)
+        functions = self._functions(context.data("test"))
+        quality = _Quality(context, self.rows)
         _require_numbers(context)
-        known = reference(context.data("train") if context.has("train") else test)
-        losses = {name: self._losses(context, name, corrupt, known, quality) for name, corrupt in functions.items()}
+        known = reference(context.data("train" if context.has("train") else "test"))
+        losses, parts, skipped = {}, {}, {}
+        for name, corrupt in functions.items():
+            try:
+                scores = list(self._scores(context, name, corrupt, known, quality.rows))
+            except NotApplicable as reason:
+                skipped[name] = str(reason)
+                continue
+            losses[name] = np.stack([quality.lost(found) for found in scores])
+            parts[name] = self._part(context, name, scores, quality)
+        if not parts:
+            raise NotApplicable("; ".join(f"{name}: {reason}" for name, reason in skipped.items()))
         every = np.concatenate(list(losses.values())).mean(axis=0)
         value, interval = quality.drop(every, context.stream("mean"), self.level)
-        parts = {name: self._part(context, name, rows, quality) for name, rows in losses.items()}
         worst = max(parts, key=lambda name: parts[name]["drop"].mean())
         verdict = (
             "robust" if interval.high <= self.tolerance else "fragile" if interval.low > self.tolerance else "undecided"
         )
-        told = _told(quality, value, interval, worst, float(parts[worst]["drop"].mean()), len(test))
+        told = _told(quality, value, interval, worst, float(parts[worst]["drop"].mean()))
         detail = {
             "explanation": told, "quality": quality.name, "clean": quality.clean, "severities": np.array(self.severities),
-            "worst": worst, "corruptions": parts,
+            "worst": worst, "corruptions": parts, "rows": quality.rows, "skipped": skipped,
         }  # fmt: skip
         return Measurement(self.quantity, value, interval, verdict, detail)
 
@@ -111,8 +132,8 @@ class CorruptionRobustness(Measure):
         if not known or isinstance(data.x, dict):
             what = "several inputs" if isinstance(data.x, dict) else f"{data.kind} data"
             raise NotApplicable(f"there are no corruptions for {what}; give your own as corruptions={{name: function}}")
-        asked = known if self.corruptions is None else self.corruptions
-        asked = (asked,) if isinstance(asked, str) else tuple(asked)
+        asked = USUAL[str(data.kind)] if self.corruptions is None else self.corruptions
+        asked = tuple(known) if asked == "all" else (asked,) if isinstance(asked, str) else tuple(asked)
         for name in asked:
             if name not in known:
                 raise InvalidOption(
@@ -120,48 +141,59 @@ class CorruptionRobustness(Measure):
                 )
         return {name: known[name] for name in asked}
 
-    def _losses(self, context: Context, name: str, corrupt: Corruption, known: Any, quality: _Quality) -> Floats:
-        """What each row loses at each severity (severities, B)."""
-        x = context.data("test").x
-        found = []
+    def _scores(
+        self, context: Context, name: str, corrupt: Corruption, known: Reference, rows: Array
+    ) -> Iterator[Floats]:
+        """The model's scores (B, K) of the rows at each severity."""
+        x = context.data("test").take(rows).x
         for severity in self.severities:
             changed = corrupt(x, severity, context.stream(name, severity), known)
             if np.shape(changed) != np.shape(x):
                 raise InvalidInput(f"the corruption {name} gave shape {np.shape(changed)} for inputs of {np.shape(x)}")
-            found.append(quality.lost(context, context.run(changed, f"{name} at severity {severity}")))
-        return np.stack(found)
+            yield context.run(changed, f"{name} at severity {severity}")
 
-    def _part(self, context: Context, name: str, losses: Floats, quality: _Quality) -> dict[str, Array]:
-        found = [quality.drop(rows, context.stream(name, "drop", s), self.level)
-                 for s, rows in zip(self.severities, losses, strict=True)]  # fmt: skip
-        return {
-            "drop": np.array([value for value, _ in found]),
-            "low": np.array([around.low for _, around in found]),
-            "high": np.array([around.high for _, around in found]),
-        }
+    def _part(self, context: Context, name: str, scores: Sequence[Floats], quality: _Quality) -> dict[str, Array]:
+        """Curves by severity of what is lost and of what is left, with their ends."""
+        curves: dict[str, list[float]] = {k: [] for k in ("drop", "low", "high", "left", "left_low", "left_high")}
+        for severity, found in zip(self.severities, scores, strict=True):
+            drop, around = quality.drop(quality.lost(found), context.stream(name, "drop", severity), self.level)
+            left = quality.left(found, context.stream(name, "left", severity), self.level)
+            row = (drop, around.low, around.high, left.value, left.interval.low, left.interval.high)
+            for curve, number in zip(curves.values(), row, strict=True):
+                curve.append(number)
+        return {key: np.array(curve) for key, curve in curves.items()}
 
 
 class _Quality:
-    """Accuracy or R2 of the clean test rows, and what a row loses of it when its answer changes."""
+    """Accuracy or R2 of clean test rows, what a row loses of it when its answer changes, and what is left."""
 
-    def __init__(self, context: Context) -> None:
-        labels = context.labels("test")
-        self.labels, self.classes = labels, context.task == "classification"
+    def __init__(self, context: Context, most: int | None) -> None:
+        labels, scores = context.labels("test"), context.scores("test")
+        drawn = context.stream("rows").permutation(len(labels))[:most]
+        self.rows, self._context = np.sort(drawn), context
+        self.labels, self.classes = labels[self.rows], context.task == "classification"
         self.name = "accuracy" if self.classes else "R2"
-        if not self.classes and np.ptp(labels) == 0:
+        if not self.classes and np.ptp(self.labels) == 0:
             raise NotApplicable("CorruptionRobustness compares R2, but all labels are equal")
-        self._own = self._score(context, context.scores("test"))
+        self._own = self._score(scores[self.rows])
         mean = float(self._own.mean())
-        self.clean = mean if self.classes else 1 + mean / float(labels.var())
+        self.clean = mean if self.classes else 1 + mean / float(self.labels.var())
 
-    def _score(self, context: Context, scores: Floats) -> Floats:
-        if not self.classes:
-            return -((context.as_values(scores) - self.labels) ** 2)
-        return (context.as_probabilities(scores, "test").argmax(axis=1) == self.labels).astype(float)
+    def _answers(self, scores: Floats) -> Floats:
+        return self._context.as_probabilities(scores, "test") if self.classes else self._context.as_values(scores)
 
-    def lost(self, context: Context, scores: Floats) -> Floats:
+    def _score(self, scores: Floats) -> Floats:
+        found = self._answers(scores)
+        return (found.argmax(axis=1) == self.labels).astype(float) if self.classes else -((found - self.labels) ** 2)
+
+    def lost(self, scores: Floats) -> Floats:
         """Clean minus corrupted, for each row (B,)."""
-        return self._own - self._score(context, scores)
+        return self._own - self._score(scores)
+
+    def left(self, scores: Floats, generator: np.random.Generator, level: float) -> Estimate:
+        """The quality of other answers, with its own interval."""
+        metric = METRICS["accuracy" if self.classes else "r2"]
+        return metric.compute(self.labels, self._answers(scores), level, generator)
 
     def drop(self, lost: Floats, generator: np.random.Generator, level: float) -> tuple[float, Interval]:
         """The drop that rows lose together, with its interval."""
@@ -183,16 +215,19 @@ class _Quality:
 
 def _require_numbers(context: Context) -> None:
     tokens = [entry for entry in context.model.anatomy.entries if entry.layer is not None]
-    if tokens:
-        raise NotApplicable(f"the inputs of {context.model.name} are token numbers, to which nothing can be added")
+    if tokens and context.data("test").kind != "text":
+        raise NotApplicable(
+            f"the inputs of {context.model.name} are token numbers, to which nothing can be added; if they are a text, say "
+            'so: pl.Dataset(kind="text")'
+        )
 
 
-def _told(quality: _Quality, value: float, interval: Interval, worst: str, most: float, count: int) -> str:
+def _told(quality: _Quality, value: float, interval: Interval, worst: str, most: float) -> str:
     share = quality.classes
     clean = figure(quality.clean, interval, percent=share)
     drop = stated(value, interval, percent=share, unit="points")
     largest = figure(most, interval, percent=share, unit="points")
     return (
-        f"Of its {quality.name} of {clean} on {counted(count, 'unseen row')}, corrupted inputs cost {drop} on average; "
-        f"{worst} costs most, {largest}."
+        f"Of its {quality.name} of {clean} on {counted(len(quality.rows), 'unseen row')}, corrupted inputs cost {drop} on "
+        f"average; {worst} costs most, {largest}."
     )
