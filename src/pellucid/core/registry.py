@@ -99,6 +99,12 @@ ENTRIES = (
     Entry("CalibrationError", "measure", f"{_M}.calibration", ("naeini2015", "guo2017", "kumar2019", "broecker2007")),
     Entry("SelectiveRisk", "measure", f"{_M}.selective", ("geifman2017", "geifman2019")),
     Entry("CorruptionRobustness", "measure", f"{_M}.robustness", ("hendrycks2019",)),
+    Entry(
+        "AdversarialRobustness",
+        "measure",
+        f"{_M}.adversarial",
+        ("goodfellow2015", "madry2018", "croce2020", "andriushchenko2020", "athalye2018"),
+    ),
     Entry("Leakage", "measure", f"{_M}.leakage", ("kapoor2023", "barz2020")),
     Entry("DomainGap", "measure", f"{_M}.domains", ("koh2021", "newcombe1998")),
     Entry("ShiftDetection", "measure", f"{_M}.shift", ("rabanser2019", "gretton2012", "lopezpaz2017", "benjamini1995")),
