@@ -254,7 +254,7 @@ print(json.dumps(told))
 
 @pytest.mark.slow
 def test_backends_agree():
-    """The same rows fall, at the same distances but for rounding, whatever Keras runs on."""
+    """The same rows fall, but for one, at the same distances, but for rounding, whatever Keras runs on."""
     told = {}
     for backend in ("tensorflow", "jax", "torch"):
         if importlib.util.find_spec(backend) is None:
@@ -268,6 +268,6 @@ def test_backends_agree():
     for other in others:
         for norm, (curves, far) in first.items():
             for name, curve in curves.items():
-                np.testing.assert_allclose(other[norm][0][name], curve, atol=0.011, err_msg=f"{norm} {name}")
-            near = np.isclose(other[norm][1], far, rtol=1e-2, atol=1e-4)
-            assert near.mean() > 0.95, norm
+                np.testing.assert_allclose(other[norm][0][name], curve, atol=0.007, err_msg=f"{norm} {name}")
+            near = np.isclose(other[norm][1], far, rtol=1e-3, atol=1e-6)
+            assert near.mean() > 0.99, norm
