@@ -9,7 +9,6 @@ import pytest
 
 import pellucid as pl
 from pellucid.errors import InvalidOption
-from pellucid.report.gather import unasked
 
 G = np.random.default_rng(0)
 X = G.normal(size=(600, 8)).astype("float32")
@@ -231,7 +230,7 @@ def test_a_model_that_is_always_wrong_and_one_row():
 
 
 def test_audits_leave_it_out():
-    assert not any(isinstance(m, pl.AdversarialRobustness) for m in unasked())
+    assert not any(isinstance(m, pl.AdversarialRobustness) for m in pl.default_measures())
 
 
 SCRIPT = """
