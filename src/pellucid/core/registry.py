@@ -123,6 +123,7 @@ ENTRIES = (
         ("yao2020", "hutchinson1990", "ghorbani2019", "kwon2021", "petzka2021"),
     ),
     Entry("Memorization", "measure", f"{_M}.memorization", ("yeom2018", "carlini2022", "delong1988", "newcombe1998")),
+    Entry("RandomLabels", "measure", f"{_M}.random_labels", ("zhang2017", "arpit2017")),
     Entry("TestSetBound", "measure", f"{_M}.bounds", ("clopper1934", "langford2005")),
     Entry("L2", "improve", f"{_I}.penalties", ("hoerl1970", "krogh1991")),
     Entry("L1", "improve", f"{_I}.penalties", ("tibshirani1996",)),
