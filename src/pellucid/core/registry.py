@@ -125,6 +125,8 @@ ENTRIES = (
     Entry("Memorization", "measure", f"{_M}.memorization", ("yeom2018", "carlini2022", "delong1988", "newcombe1998")),
     Entry("RandomLabels", "measure", f"{_M}.random_labels", ("zhang2017", "arpit2017")),
     Entry("LearningCurve", "measure", f"{_M}.learning_curve", ("hestness2017", "viering2023")),
+    Entry("SeedVariance", "measure", f"{_M}.retraining", ("bouthillier2021",)),
+    Entry("PredictionChurn", "measure", f"{_M}.retraining", ("milanifard2016", "bhojanapalli2021")),
     Entry("TestSetBound", "measure", f"{_M}.bounds", ("clopper1934", "langford2005")),
     Entry("L2", "improve", f"{_I}.penalties", ("hoerl1970", "krogh1991")),
     Entry("L1", "improve", f"{_I}.penalties", ("tibshirani1996",)),

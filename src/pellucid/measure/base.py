@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, ClassVar
 
@@ -38,6 +38,7 @@ class Context:
         self._model, self._data, self._seed = model, {"train": train, "test": test}, seed
         self._scores: dict[str, Floats] = {}
         self._labels: dict[str, Array] = {}
+        self._shared: dict[Any, Any] = {}
         self.asking, self.evaluations, self.speed = "measure", 0, 0.0
 
     @property
@@ -61,6 +62,12 @@ class Context:
         if (data := self._data[split]) is None:
             raise InvalidInput(f"{self.asking} needs {split}=pl.Dataset(x, y), got none")
         return data
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made at the first question: for costly work that several measures of a call share."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        return self._shared[key]
 
     def stream(self, *purpose: str | int) -> np.random.Generator:
         """A generator for one purpose of the measure being computed, whatever else is measured beside it."""
