@@ -122,6 +122,7 @@ ENTRIES = (
         f"{_M}.curvature",
         ("yao2020", "hutchinson1990", "ghorbani2019", "kwon2021", "petzka2021"),
     ),
+    Entry("LabelErrors", "measure", f"{_M}.labels", ("northcutt2021", "patrini2017", "guo2017")),
     Entry("Memorization", "measure", f"{_M}.memorization", ("yeom2018", "carlini2022", "delong1988", "newcombe1998")),
     Entry("RandomLabels", "measure", f"{_M}.random_labels", ("zhang2017", "arpit2017")),
     Entry("LearningCurve", "measure", f"{_M}.learning_curve", ("hestness2017", "viering2023")),
