@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import gzip
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars
 
 import pellucid as pl
 from pellucid.core.splitting import holdout
@@ -170,6 +173,75 @@ def parted(data: pl.Dataset) -> Pair:
     """Seven tenths to learn from, the rest held out."""
     kept, held = holdout(data.y, 0.3, seed=0)
     return data.take(kept), data.take(held)
+
+
+# -- records with a hospital, a patient, a month, a person ----------------------------------------------------------
+
+PATIENT = [
+    "age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak", "slope", "ca", "thal", "num",
+]  # fmt: skip
+CODED = ("cp", "restecg", "slope", "thal")
+"""Columns of the heart-disease table, as its authors call them, and those whose numbers are codes."""
+
+HOSPITALS = {"cleveland": "Cleveland", "hungarian": "Hungary", "switzerland": "Switzerland", "va": "VA Long Beach"}
+
+
+def hospitals() -> tuple[pl.data.Splits, np.ndarray]:
+    """Patients of Cleveland to learn from; the others of Cleveland and those of three more hospitals held out, with theirs.
+
+    Values stay as they were written down: a cholesterol of 0 too, which stands for unknown.
+    """
+    each = [
+        polars.read_csv(
+            path(f"heart_disease/processed.{file}.data"), has_header=False, null_values="?", new_columns=PATIENT
+        ).with_columns(polars.all().cast(float), hospital=polars.lit(name))
+        for file, name in HOSPITALS.items()
+    ]
+    table = (
+        polars.concat(each).with_columns(disease=polars.when(polars.col("num") > 0).then(1).otherwise(0)).drop("num")
+    )
+    mine = np.flatnonzero(table["hospital"] == "Cleveland")
+    kept = mine[holdout(table["disease"].to_numpy()[mine], 0.3, seed=0)[0]]
+    held = np.setdiff1d(np.arange(len(table)), kept)
+    types = {**dict.fromkeys(CODED, "categorical"), **dict.fromkeys(("ca", "chol"), "numeric")}
+    found = encoded(table.drop("hospital"), (kept, held), "heart disease", target="disease", types=types)
+    return found, table["hospital"].to_numpy()[held]
+
+
+def encounters(part: int = 5) -> polars.DataFrame:
+    """Stays of one in so many patients with diabetes: are they back within 30 days? `patient_nbr` says whose stay it was."""
+    table = polars.read_csv(path("diabetes130/diabetic_data.csv.gz"), null_values="?", infer_schema_length=None)
+    table = table.filter(polars.col("patient_nbr") % part == 0).drop("encounter_id")
+    codes = [name for name in table.columns if name.endswith("_id")]
+    return table.with_columns(
+        polars.col(codes).cast(str), readmitted=polars.when(polars.col("readmitted") == "<30").then(1).otherwise(0)
+    )
+
+
+def transactions(count: int = 60_000) -> tuple[pl.data.Splits, np.ndarray]:
+    """Payments by card of one month to learn from, of the three that follow held out, with their months: is it fraud?"""
+    table = polars.read_parquet(path("fraud_simulated/tx_days031_150.parquet")).drop("TX_FRAUD_SCENARIO")
+    table = table.sample(2 * count, seed=0).sort("TX_TIME_SECONDS")
+    month = (table["TX_TIME_DAYS"].to_numpy() - 31) // 30
+    inputs = table.drop("CUSTOMER_ID", "TERMINAL_ID", "TX_TIME_SECONDS", "TX_TIME_DAYS")
+    rows = np.flatnonzero(month == 0), np.flatnonzero(month > 0)
+    return encoded(inputs, rows, "card payments", target="TX_FRAUD"), month[rows[1]] + 1
+
+
+def borrowers() -> pl.data.Splits:
+    """Holders of credit cards in Taiwan: will they pay next month?"""
+    types = dict.fromkeys(("SEX", "EDUCATION", "MARRIAGE"), "categorical")
+    options = {"target": "default.payment.next.month", "ids": "ID", "types": types}
+    return pl.data.load(path("uci_credit_default/UCI_Credit_Card.csv.gz"), **options)
+
+
+def encoded(table: polars.DataFrame, rows: tuple[np.ndarray, np.ndarray], name: str, **options: Any) -> pl.data.Splits:
+    """Rows to learn from and rows held out, in this order, as numbers; medians and categories come from the first alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{name}.parquet", Path(folder) / "held out.parquet"]
+        for part, file in zip(rows, files, strict=True):
+            table[part].write_parquet(file)
+        return pl.data.load(files[0], test=files[1], **options)
 
 
 SETS: dict[str, Callable[[], Pair]] = {"sst2": sst2, "ecg5000": ecg5000, "heart": heart, "gtsrb": gtsrb}

@@ -205,3 +205,20 @@ def test_halves_of_one_hospital_do_not(real_data):
 def test_options_outside_their_range(options):
     with pytest.raises(InvalidOption):
         pl.ShiftDetection(**options)
+
+
+def test_columns_that_mark_what_is_missing_tell_it_of_the_column_they_belong_to():
+    g = np.random.default_rng(3)
+    here, there = ((g.random((200, 2)) < share).astype(float) for share in ([0.02, 0.3], [0.9, 0.3]))
+    names = ["ca is missing", "thal=(missing)"]
+    told = found(pl.Dataset(here, feature_names=names), pl.Dataset(there, feature_names=names))
+    (one,) = told.detail["recording"]
+    assert (one["column"], one["what"]) == ("ca", "missing")
+    assert (one["train"], one["test"]) == (here[:, 0].mean(), there[:, 0].mean())
+
+
+def test_groups_on_both_sides_are_no_fair_draw():
+    x = np.random.default_rng(0).normal(size=(80, 2))
+    told = found(pl.Dataset(x, groups=np.arange(80) // 2), pl.Dataset(x, groups=np.arange(80) // 2 + 39))
+    assert told.verdict == "not applicable"
+    assert "1 group of rows" in told.detail["explanation"]

@@ -11,12 +11,13 @@ from pellucid.report.checks.attention import attention
 from pellucid.report.checks.base import Evidence, run
 from pellucid.report.checks.calibration import calibration
 from pellucid.report.checks.curvature import curvature
+from pellucid.report.checks.data import labels, memory
 from pellucid.report.checks.explanation import concentration, exactness
 from pellucid.report.checks.generalization import generalization
 from pellucid.report.checks.leakage import leakage
 from pellucid.report.checks.openness import openness
 from pellucid.report.checks.performance import performance
-from pellucid.report.checks.robustness import robustness
+from pellucid.report.checks.robustness import attacks, robustness
 from pellucid.report.checks.selective import selective
 from pellucid.report.checks.shift import domains, shift, subgroups
 from pellucid.report.checks.trust import trust
@@ -286,3 +287,30 @@ def test_subgroups_are_judged_by_their_difference(measured, verdict, ends, sever
 def test_only_a_loss_that_curves_down_is_told(measured):
     assert one(curvature, measured("curvature", 3.0, (2, 4), "negative curvature")).severity == "note"
     assert not list(curvature(Evidence((measured("curvature", 3.0, (2, 4), "no negative curvature"),))))
+
+
+def test_wrong_labels_are_told_where_there_are_any(measured):
+    found = one(labels, measured("label_errors", 0.1, (0.05, 0.15), "label errors", rows=np.arange(12)))
+    assert found.severity == "warning"
+    assert "12 rows" in found.next_step
+    assert not list(labels(Evidence((measured("label_errors", 0.0, (0, 0.4), "cannot be told apart from hard rows"),))))
+
+
+@pytest.mark.parametrize(("low", "severity"), [(0.05, "note"), (0.3, "warning")])
+def test_a_memory_of_rows_counts_by_how_much_it_gives_away(measured, low, severity):
+    assert one(memory, measured("memorization", low + 0.05, (low, low + 0.1), "remembers")).severity == severity
+    assert not list(memory(Evidence((measured("memorization", 0.01, (-0.1, 0.1), "no memory shown"),))))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "severity"),
+    [
+        ("not robust", "warning"),
+        ("gradients are masked", "warning"),
+        ("withstands these attacks", "good"),
+        ("undecided", "note"),
+    ],
+)
+def test_attacks(measured, verdict, severity):
+    found = one(attacks, measured("adversarial_robustness", 0.4, (0.3, 0.5), verdict, clean=0.9))
+    assert (found.severity, found.reference) == (severity, (0.9, "without attack"))

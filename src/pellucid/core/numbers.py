@@ -72,7 +72,8 @@ def stated(value: float | None, interval: Interval | None = None, *, percent: bo
     text = figure(value, interval, percent=percent, unit=unit)
     if interval is None:
         return text
-    return f"{text} ({100 * interval.level:g}{THIN}% interval {span(interval, percent=percent, unit=unit)})"
+    sure = f"{100 * interval.level:.{3 if interval.level < 0.999 else 5}g}"  # of many at once levels are long numbers
+    return f"{text} ({sure}{THIN}% interval {span(interval, percent=percent, unit=unit)})"
 
 
 def ranged(value: float | None, interval: Interval | None = None) -> str:

@@ -110,7 +110,7 @@ class LabelErrors(Measure):
         if found is None:
             told = "Some class has no row that is surely of it: wrong labels cannot be told apart from hard rows."
             return Measurement(self.quantity, None, None, UNTOLD, {"explanation": told, "classes": classes})
-        value, interval = max(0.0, found.share), _above_zero(found.interval)
+        value, interval = float(np.clip(found.share, 0, 1)), _share(found.interval)
         verdict = judged(found, self.tolerance)
         told = _told(found, value, interval, verdict, len(y))
         return Measurement(self.quantity, value, interval, verdict, {"explanation": told, **written(found, y, classes)})
@@ -143,8 +143,8 @@ def judged(found: Noise, tolerance: float) -> str:
     return NONE if max(found.interval.high, found.doubt) <= tolerance else UNTOLD
 
 
-def _above_zero(found: Interval) -> Interval:
-    return Interval(max(0.0, found.low), max(0.0, found.high), found.level, found.kind)
+def _share(found: Interval) -> Interval:
+    return Interval(max(0.0, found.low), float(np.clip(found.high, 0, 1)), found.level, found.kind)
 
 
 def named(p: Floats, y: Array, suggested: Array) -> tuple[Array, Floats]:

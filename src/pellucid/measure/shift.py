@@ -15,7 +15,7 @@ from pellucid.core.numbers import counted, stated
 from pellucid.errors import InvalidInput, NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.estimates import auroc
-from pellucid.measure.twins import arrays_of
+from pellucid.measure.twins import arrays_of, shared
 from pellucid.shapes import Array, Floats
 
 FEW = 10
@@ -26,6 +26,9 @@ EXPECTED = 5
 
 SURE, APART = 0.01, 5
 """How a column is written down differs: by so little chance, and a share by so many times."""
+
+MARKS = (" is missing", "=(missing)")
+"""How an encoded column is called that is 1 where a value was missing."""
 
 DIRECTIONS, MANY = 32, 10
 """Principal directions that inputs without columns (images, texts) are compared along, of so many times `most` rows."""
@@ -93,6 +96,7 @@ class ShiftDetection(Measure):
 
     def compute(self, context: Context) -> Measurement:
         """See `Measure.compute`."""
+        _require_apart(context.data("train").groups, context.data("test").groups)
         sides = tuple(_alone(context.data(s), MANY * self.most, context.stream("groups", s)) for s in ("train", "test"))
         if min(map(len, sides)) < FEW:
             few = " and ".join(counted(len(rows), "row") for rows in sides)
@@ -124,6 +128,14 @@ class ShiftDetection(Measure):
 
 
 # -- what is compared ----------------------------------------------------------------------------------------------
+
+
+def _require_apart(train: Array | None, test: Array | None) -> None:
+    """Raise where groups lie on both sides: one row of each is then no fair draw, as large groups are on both."""
+    if train is not None and test is not None and (both := len(shared(train, test))):
+        raise NotApplicable(
+            f"ShiftDetection draws one row of each group, but {counted(both, 'group')} of rows lie on both sides; part them by group"
+        )
 
 
 def _alone(data: Dataset, most: int, generator: np.random.Generator) -> Array:
@@ -243,6 +255,8 @@ def recorded(name: str, one: Array, two: Array, columns: int) -> list[dict[str, 
 
     if one.dtype.kind not in "biuf":
         return []
+    if mark := next((m for m in MARKS if name.endswith(m)), ""):
+        name, one, two = name.removesuffix(mark), *(np.where(side == 1, np.nan, 0.0) for side in (one, two))
     gone = np.isnan(one.astype(float)), np.isnan(two.astype(float))
     told = {"missing": tuple(int(g.sum()) for g in gone)}
     values, index = np.unique(np.concatenate([one[~gone[0]], two[~gone[1]]]), return_inverse=True)

@@ -30,7 +30,10 @@ CODES = {
     "PL-CAL-001": Code("When it says 90 %, is it right nine times in ten?", "calibration error"),
     "PL-SEL-001": Code("Does its confidence tell right answers from wrong ones?", "area under risk over coverage"),
     "PL-ROB-001": Code("Does it hold when the input is disturbed?", "quality lost under corruption"),
+    "PL-ADV-001": Code("Does it hold against somebody who looks for its weak points?", "accuracy left, at most"),
     "PL-LEA-001": Code("Are test rows also among the training rows?", "share of test rows found again"),
+    "PL-LAB-001": Code("Are some labels wrong?", "share of wrong labels"),
+    "PL-MEM-001": Code("Can it be told which rows it was trained on?", "advantage of an attacker over guessing"),
     "PL-SHI-001": Code(
         "Are the test rows drawn like the training rows?", "how well a classifier tells them apart (AUROC)"
     ),

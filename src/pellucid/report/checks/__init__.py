@@ -3,12 +3,13 @@
 from pellucid.report.checks.attention import attention
 from pellucid.report.checks.calibration import calibration
 from pellucid.report.checks.curvature import curvature
+from pellucid.report.checks.data import labels, memory
 from pellucid.report.checks.explanation import concentration, exactness
 from pellucid.report.checks.generalization import generalization
 from pellucid.report.checks.leakage import leakage
 from pellucid.report.checks.openness import openness
 from pellucid.report.checks.performance import performance
-from pellucid.report.checks.robustness import robustness
+from pellucid.report.checks.robustness import attacks, robustness
 from pellucid.report.checks.selective import selective
 from pellucid.report.checks.shift import domains, shift, subgroups
 from pellucid.report.checks.trust import trust
@@ -19,7 +20,10 @@ CHECKS = (
     calibration,
     selective,
     robustness,
+    attacks,
     leakage,
+    labels,
+    memory,
     shift,
     domains,
     subgroups,

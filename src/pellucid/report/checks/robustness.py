@@ -46,3 +46,31 @@ def robustness(evidence: Evidence) -> Iterator[Finding]:
         limits,
         step,
     )
+
+
+_ATTACKED = {
+    "not robust": (
+        "warning",
+        "Small changes chosen to mislead it do",
+        "Do not rely on it where somebody gains by its errors.",
+    ),
+    "gradients are masked": (
+        "warning",
+        "Its gradients are masked, so attacks prove little",
+        "Attack it without gradients, and longer, before anything is claimed.",
+    ),
+    "withstands these attacks": ("good", "It withstands the attacks tried", "Other attacks may do more; ask again."),
+}
+
+
+def attacks(evidence: Evidence) -> Iterator[Finding]:
+    """Does it hold against somebody who looks for its weak points?"""
+    found = evidence.measured("adversarial_robustness")
+    severity, title, step = _ATTACKED.get(
+        found.verdict, ("note", "Whether it withstands attacks is not settled", "Attack more rows.")
+    )
+    limits = "An upper bound: what these attacks do not find may still be there."
+    yield Finding(
+        "PL-ADV-001", severity, title, explained(found), found.value, found.interval,
+        (float(found.detail["clean"]), "without attack"), "%", limits, step,
+    )  # fmt: skip
