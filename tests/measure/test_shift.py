@@ -116,7 +116,7 @@ def test_one_row_of_each_group_is_looked_at():
     g = np.random.default_rng(8)
     few = g.normal(size=(40, 2))
     train = pl.Dataset(np.repeat(few[:20], 50, axis=0), groups=np.repeat(np.arange(20), 50))
-    test = pl.Dataset(np.repeat(few[20:], 50, axis=0), groups=np.repeat(np.arange(20), 50))
+    test = pl.Dataset(np.repeat(few[20:], 50, axis=0), groups=np.repeat(np.arange(20, 40), 50))
     told = found(train, test)
     assert told.detail["rows"] == (20, 20)
     assert told.verdict == "no shift found"

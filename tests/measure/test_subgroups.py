@@ -86,7 +86,7 @@ def test_columns_by_name_also_encoded_ones():
         columns=["score", "sex", "kind", "kind", "kind"],
     )  # fmt: skip
     (found,) = pl.measure(MODEL, Subgroups(["sex", "kind"]), test=data)
-    assert (found.detail["worst"], found.value) == ("kind = (0.0, 0.0, 1.0)", 0.0)
+    assert (found.detail["worst"], found.value) == ("kind = c", 0.0)
     assert {d["group"] for d in found.detail["groups"] if d["attribute"] == "sex"} == {"0", "1"}
 
 
@@ -141,3 +141,12 @@ def test_one_group_is_nothing_to_compare():
 def test_options_outside_their_range(options):
     with pytest.raises(InvalidOption):
         Subgroups(**options)
+
+
+def test_a_category_encoded_as_several_columns_is_called_by_its_name():
+    x = np.column_stack([np.linspace(0, 1, 90), np.eye(3)[np.arange(90) % 3]])
+    names = ["score", "race=A", "race=(other)", "race=(missing)"]
+    data = pl.Dataset(x, np.arange(90) % 2, feature_names=names, columns=["score", "race", "race", "race"])
+    model = pl.wrap(lambda x: np.hstack([1 - x[:, :1], x[:, :1]]), output="probabilities")
+    (found,) = pl.measure(model, pl.Subgroups("race"), test=data)
+    assert {g["group"] for g in found.detail["groups"]} == {"A", "(other)", "(missing)"}

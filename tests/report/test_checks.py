@@ -290,9 +290,12 @@ def test_only_a_loss_that_curves_down_is_told(measured):
 
 
 def test_wrong_labels_are_told_where_there_are_any(measured):
-    found = one(labels, measured("label_errors", 0.1, (0.05, 0.15), "label errors", rows=np.arange(12)))
+    sure = {"value": 0.8, "interval": Interval(0.6, 0.9)}
+    found = one(labels, measured("label_errors", 0.1, (0.05, 0.15), "label errors", rows=np.arange(12), precision=sure))
     assert found.severity == "warning"
     assert "12 rows" in found.next_step
+    vague = {"value": 0.2, "interval": Interval(0.1, 0.3)}
+    assert not list(labels(Evidence((measured("label_errors", 0.1, (0.05, 0.15), "label errors", precision=vague),))))
     assert not list(labels(Evidence((measured("label_errors", 0.0, (0, 0.4), "cannot be told apart from hard rows"),))))
 
 

@@ -133,9 +133,8 @@ class ShiftDetection(Measure):
 def _require_apart(train: Array | None, test: Array | None) -> None:
     """Raise where groups lie on both sides: one row of each is then no fair draw, as large groups are on both."""
     if train is not None and test is not None and (both := len(shared(train, test))):
-        raise NotApplicable(
-            f"ShiftDetection draws one row of each group, but {counted(both, 'group')} of rows lie on both sides; part them by group"
-        )
+        told = f"{counted(both, 'group')} of rows lie on both sides; part the data by group"
+        raise NotApplicable(f"ShiftDetection draws one row of each group, but {told}")
 
 
 def _alone(data: Dataset, most: int, generator: np.random.Generator) -> Array:

@@ -191,9 +191,20 @@ def _column(name: str, test: Dataset, option: str) -> Array:
     for names in (test.feature_names, test.columns):
         at = [i for i, n in enumerate(names or ()) if n == name]
         if at and test.x.ndim == 2:
-            return test.x[:, at[0]] if len(at) == 1 else np.array([str(tuple(row.tolist())) for row in test.x[:, at]])
+            return test.x[:, at[0]] if len(at) == 1 else _category(test, name, at)
     known = ", ".join(dict.fromkeys((*(test.feature_names or ()), *(test.columns or ())))) or "none"
     raise InvalidInput(f"{option}: test has no column {name!r} (its named columns: {known}); give values for each row")
+
+
+def _category(test: Dataset, name: str, at: list[int]) -> Array:
+    """What a column says (B,) that was encoded as several: the name of the one that is 1, or all of their values."""
+    part, names = (
+        test.x[:, at],
+        [(test.feature_names or ())[i].removeprefix(f"{name}=") for i in at if test.feature_names],
+    )
+    if names and np.all(np.sort(part, axis=1)[:, :-1] == 0) and np.all(part.max(axis=1) == 1):
+        return np.array(names)[part.argmax(axis=1)]
+    return np.array([str(tuple(row.tolist())) for row in part])
 
 
 def _as_text(value: Any) -> str:

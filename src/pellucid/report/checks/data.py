@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pellucid.report.checks.base import Evidence, explained
 from pellucid.report.finding import Finding
 
+SURE = 0.5
+"""Rows are worth looking at where surely so many of those named are wrong."""
+
 GRAVE = 0.2
 """An attacker's advantage surely above this limits where the model can be handed out."""
 
@@ -14,7 +17,7 @@ GRAVE = 0.2
 def labels(evidence: Evidence) -> Iterator[Finding]:
     """Are some labels wrong?"""
     found = evidence.measured("label_errors")
-    if found.verdict != "label errors":
+    if found.verdict != "label errors" or found.detail["precision"]["interval"].low < SURE:
         return
     named = len(found.detail["rows"])
     yield Finding(
