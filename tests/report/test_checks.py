@@ -10,7 +10,6 @@ from pellucid.report.checks import CHECKS
 from pellucid.report.checks.attention import attention
 from pellucid.report.checks.base import Evidence, run
 from pellucid.report.checks.calibration import calibration
-from pellucid.report.checks.curvature import curvature
 from pellucid.report.checks.data import labels, memory
 from pellucid.report.checks.explanation import concentration, exactness
 from pellucid.report.checks.generalization import generalization
@@ -282,11 +281,6 @@ def test_subgroups_are_judged_by_their_difference(measured, verdict, ends, sever
     apart = {"value": sum(ends) / 2, "interval": Interval(*ends)}
     found = one(subgroups, measured("subgroups.accuracy", 0.6, (0.5, 0.7), verdict, disparity=apart))
     assert (found.severity, found.value, found.interval) == (severity, apart["value"], apart["interval"])
-
-
-def test_only_a_loss_that_curves_down_is_told(measured):
-    assert one(curvature, measured("curvature", 3.0, (2, 4), "negative curvature")).severity == "note"
-    assert not list(curvature(Evidence((measured("curvature", 3.0, (2, 4), "no negative curvature"),))))
 
 
 def test_wrong_labels_are_told_where_there_are_any(measured):

@@ -133,3 +133,19 @@ def test_unverified_explanations_are_said_to_be_so(audited):
 
     bare = dataclasses.replace(audited, verification=(), trust="unverified", trust_reason="")
     assert bare.html().count("These explanations have not been verified") == 2
+
+
+def test_domains_and_groups_are_drawn_side_by_side():
+    import numpy as np
+
+    import pellucid as pl
+    from pellucid.report.render.sections import generalization
+
+    x = np.tile(np.linspace(0, 1, 100), 2)[:, None]
+    y = (x[:, 0] > np.repeat([0.5, 0.8], 100)).astype(int)
+    model = pl.wrap(lambda x: np.hstack([1 - x, x]), output="probabilities")
+    where = {"site": np.repeat(["A", "B"], 100)}
+    asked = [pl.DomainGap(where, reference="A"), pl.Subgroups(where)]
+    made = pl.Audit({}, measurements=pl.measure(model, asked, test=(x, y)))
+    drawn = {d.title: str(d.picture) for d in generalization(made).figures}
+    assert set(drawn) == {"Accuracy of each domain", "Accuracy of each group"}

@@ -20,7 +20,7 @@ from pellucid.report.selection import Example
 FORMAT = "pellucid-audit/1"
 PAGE, SUMMARY = "index.html", "audit.json"
 
-BUDGET = 300.0
+BUDGET = 120.0
 """Seconds that the measures of an audit may take, where nothing else is said."""
 
 SENTENCES = {

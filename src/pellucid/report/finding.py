@@ -39,7 +39,6 @@ CODES = {
     ),
     "PL-DOM-001": Code("Does it hold in other places or times?", "largest loss of quality in a domain"),
     "PL-SUB-001": Code("Does it serve some groups worse than others?", "largest difference of quality between groups"),
-    "PL-CUR-001": Code("Did training end in a minimum of the loss?", "largest curvature of the loss"),
     "PL-EXP-001": Code("Are the explanations computed exactly enough?", "largest relative error of a map"),
     "PL-EXP-002": Code("Does it rest on a single input?", "share of the attribution on the largest input"),
     "PL-TRU-001": Code("Are the explanations faithful to the model?", "advantage over a random ranking"),

@@ -2,7 +2,6 @@
 
 from pellucid.report.checks.attention import attention
 from pellucid.report.checks.calibration import calibration
-from pellucid.report.checks.curvature import curvature
 from pellucid.report.checks.data import labels, memory
 from pellucid.report.checks.explanation import concentration, exactness
 from pellucid.report.checks.generalization import generalization
@@ -27,7 +26,6 @@ CHECKS = (
     shift,
     domains,
     subgroups,
-    curvature,
     exactness,
     concentration,
     trust,

@@ -94,10 +94,14 @@ def generalization(audit: Any) -> Section:
     for family, draw in (
         ("calibration_error", plot.reliability),
         ("selective_risk", plot.risk_coverage),
-        ("corruption_robustness", plot.robustness),
     ):
         for found in _family(audit.measurements, family):
-            drawings += _drawn(draw, found, caption=_said(found), wide=family == "corruption_robustness")
+            drawings += _drawn(draw, found, caption=_said(found))
+    for family, parts in (("domain_gap", "domains"), ("subgroups", "groups")):
+        for found in _family(audit.measurements, family):
+            drawings += _side_by_side(found, parts)
+    for found in _family(audit.measurements, "corruption_robustness"):
+        drawings += _drawn(plot.robustness, found, caption=_said(found), wide=True)
     lead = "How the model does on rows it has not seen, and what happens when they are not like those it knows."
     return Section("generalization", "Generalization", lead, tuple(drawings), (_measured(audit.measurements),))
 
@@ -130,6 +134,18 @@ def _gap(found: Measurement) -> Iterator[Drawing]:
         percent = found.name.endswith("accuracy")
         title = f"{found.name.split('.')[-1].replace('_', ' ').capitalize()} on training rows and on unseen rows"
         yield from _drawn(lambda: plot.intervals(rows, title=title, percent=percent), caption=_said(found))
+
+
+def _side_by_side(found: Measurement, parts: str) -> Iterator[Drawing]:
+    """The quality in every domain or group."""
+    every = [found.detail["reference"]] if "reference" in found.detail else []
+    named = [(f"{p['attribute']}: {p['group']}", p) for p in [*every, *found.detail[parts]]]
+    rows = [(name, part["value"], part["interval"]) for name, part in named]
+    metric = found.name.split(".")[-1].replace("_", " ")
+    title = f"{metric.upper() if metric.startswith('au') else metric.capitalize()} of each {parts.removesuffix('s')}"
+    yield from _drawn(
+        lambda: plot.intervals(rows, title=title, percent=metric.endswith("accuracy")), caption=_said(found)
+    )
 
 
 def _measured(measurements: Iterable[Measurement]) -> Titled:
