@@ -97,6 +97,12 @@ ENTRIES = (
     Entry("Performance", "measure", f"{_M}.performance", ("wilson1927", "efron1987", "delong1988", "zou2008")),
     Entry("Gap", "measure", f"{_M}.gap", ("newcombe1998", "zou2008", "schuirmann1987")),
     Entry("CalibrationError", "measure", f"{_M}.calibration", ("naeini2015", "guo2017", "kumar2019", "broecker2007")),
+    Entry(
+        "ConformalCoverage",
+        "measure",
+        f"{_M}.conformal",
+        ("vovk2005", "sadinle2019", "romano2020", "angelopoulos2023", "cordier2023"),
+    ),
     Entry("SelectiveRisk", "measure", f"{_M}.selective", ("geifman2017", "geifman2019")),
     Entry("CorruptionRobustness", "measure", f"{_M}.robustness", ("hendrycks2019",)),
     Entry(
