@@ -96,7 +96,12 @@ ENTRIES = (
     ),
     Entry("Performance", "measure", f"{_M}.performance", ("wilson1927", "efron1987", "delong1988", "zou2008")),
     Entry("Gap", "measure", f"{_M}.gap", ("newcombe1998", "zou2008", "schuirmann1987")),
-    Entry("CalibrationError", "measure", f"{_M}.calibration", ("naeini2015", "guo2017", "kumar2019", "broecker2007")),
+    Entry(
+        "CalibrationError",
+        "measure",
+        f"{_M}.calibration",
+        ("naeini2015", "guo2017", "kumar2019", "broecker2007", "nixon2019", "popordanoska2022"),
+    ),
     Entry(
         "ConformalCoverage",
         "measure",

@@ -7,6 +7,7 @@ above it even for a perfectly calibrated model, as noise never cancels in an abs
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,11 @@ class Bins:
     def deviation(self) -> Floats:
         """Accuracy minus confidence: below 0 is over-confident."""
         return self.accuracy - self.confidence
+
+    @property
+    def narrow(self) -> Floats:
+        """How much less hits vary than binomial ones of the mean confidence, as confidences in a bin differ."""
+        return np.sqrt(self.bernoulli / np.maximum(self.confidence * (1 - self.confidence), 1e-300))
 
 
 def edges(confidence: Floats, bins: int, binning: str) -> Floats:
@@ -90,10 +96,32 @@ class ErrorEstimate:
     p_value: float
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What an error is judged by: the bins, a pattern of true deviations in them, the error seen, the errors (DRAWS,) of a
+    calibrated model, and the errors (DRAWS,) that are seen under true deviations of the bins.
+    """
+
+    found: Bins
+    pattern: Floats
+    seen: float
+    null: Floats
+    sample: Callable[[Floats], Floats]
+
+
 def estimate(
     confidence: Floats, hit: Array, inner: Floats, generator: np.random.Generator, norm: float = 1, level: float = 0.95
 ) -> ErrorEstimate:
-    """The calibration error with its noise removed, and an interval that covers 0 when the truth is 0.
+    """The calibration error in bins with its noise removed, and an interval that covers 0 when the truth is 0."""
+    found = binned(confidence, hit, inner)
+    seen = float(plug_in(found.weight, found.deviation, norm))
+    null = _calibrated(confidence, inner, generator, norm)
+    sample = lambda deviation: _drawn(found, deviation, generator, norm)  # noqa: E731
+    return inverted(Trial(found, shape(found), seen, null, sample), norm, level)
+
+
+def inverted(trial: Trial, norm: float, level: float) -> ErrorEstimate:
+    """The true error under which one expects what was seen, and the true errors under which it is not extreme.
 
     A family of true deviations is laid through the data, e times their shape (`shape`), from e = 0, perfect calibration,
     upwards; hits are drawn anew under each (consistency resampling), which gives the distribution of the plug-in error
@@ -105,10 +133,8 @@ def estimate(
     Source: consistency resampling, Broecker and Smith 2007, doi:10.1175/WAF993.1; the move from a one-sided to a
     two-sided interval at a boundary follows Feldman and Cousins 1998, doi:10.1103/PhysRevD.57.3873.
     """
-    found = binned(confidence, hit, inner)
-    seen = float(plug_in(found.weight, found.deviation, norm))
-    pattern, alpha = shape(found), 1 - level
-    drawn = _calibrated(confidence, inner, generator, norm)
+    found, pattern, seen, drawn = trial.found, trial.pattern, trial.seen, trial.null
+    alpha = 1 - level
     centre, spread = drawn.mean(), max(float(drawn.std()), 1e-12)
     true, expected, lower, upper = [0.0], [centre], [-np.inf], [float(np.quantile(drawn, level))]
     for step in _steps(found, seen, pattern, spread):
@@ -116,7 +142,7 @@ def estimate(
         error = float(plug_in(found.weight, deviation, norm))
         if error <= true[-1]:
             break  # accuracies have reached 0 or 1: no larger error of this shape exists
-        sample = _drawn(found, deviation, generator, norm)
+        sample = trial.sample(deviation)
         share = alpha / 2 * float(np.clip((sample.mean() - centre) / (2 * spread), 0, 1))
         true.append(error)
         expected.append(sample.mean())
@@ -134,6 +160,19 @@ def estimate(
     return ErrorEstimate(seen, value, interval, float((1 + np.sum(drawn >= seen)) / (1 + DRAWS)))
 
 
+def expected_range(found: Bins, level: float) -> tuple[Floats, Floats]:
+    """Between which accuracies each bin of a calibrated model would lie: binomial, narrowed as confidences in it differ.
+
+    Source: Broecker and Smith 2007, doi:10.1175/WAF993.1, by quantiles instead of draws.
+    """
+    from scipy.stats import binom
+
+    rate, count = np.clip(found.confidence, 0, 1), found.count
+    low, high = (binom.ppf(side, count, rate) for side in (0.5 - level / 2, 0.5 + level / 2))
+    low, high = (rate * count + (end - rate * count) * found.narrow for end in (low, high))
+    return np.floor(low + 1e-9) / count, np.ceil(high - 1e-9) / count  # hits come whole
+
+
 def _bounds(found: Bins, norm: float, level: float) -> Interval:
     """The least and largest error that exact intervals of every bin's accuracy allow, their level shared out evenly."""
     share = 1 - (1 - level) / len(found.count)
@@ -146,9 +185,10 @@ def _bounds(found: Bins, norm: float, level: float) -> Interval:
     return Interval(least, most, level, "clopper-pearson in every bin")
 
 
-def shape(found: Bins) -> Floats:
+def shape(found: Bins, otherwise: Floats | float = -1.0) -> Floats:
     """The pattern of true deviations that the data suggest, of mean size 1: the mean of all bins, plus as much of each
-    bin's own as exceeds noise (empirical Bayes with the variance between bins of DerSimonian and Laird).
+    bin's own as exceeds noise (empirical Bayes with the variance between bins of DerSimonian and Laird). Where nothing
+    does, it is the one given.
     """
     weight, deviation = found.weight, found.deviation
     noise = _noise(found) / found.count
@@ -160,7 +200,7 @@ def shape(found: Bins) -> Floats:
     between = max(0.0, excess / room) if room > 0 else 0.0
     pattern = mean + (deviation - mean) * between / (between + noise)
     size = float(np.sum(weight * np.abs(pattern)))
-    return pattern / size if size > 0 else -np.ones_like(pattern)
+    return pattern / size if size > 0 else np.broadcast_to(otherwise, pattern.shape)
 
 
 def _noise(found: Bins) -> Floats:
@@ -192,9 +232,8 @@ def _drawn(found: Bins, deviation: Floats, generator: np.random.Generator, norm:
     The confidences of a bin differ, so its hits vary a little less than binomial ones; the draws are narrowed to match.
     """
     rate = np.clip(found.confidence + deviation, 0, 1)
-    narrow = np.sqrt(found.bernoulli / np.maximum(found.confidence * (1 - found.confidence), 1e-300))
     share = generator.binomial(found.count, rate, size=(DRAWS, len(rate))) / found.count
-    return plug_in(found.weight, rate - found.confidence + (share - rate) * narrow, norm)
+    return plug_in(found.weight, rate - found.confidence + (share - rate) * found.narrow, norm)
 
 
 def _steps(found: Bins, seen: float, pattern: Floats, spread: float) -> Floats:
