@@ -108,6 +108,8 @@ ENTRIES = (
         f"{_M}.conformal",
         ("vovk2005", "sadinle2019", "romano2020", "angelopoulos2023", "cordier2023"),
     ),
+    Entry("Brier", "measure", f"{_M}.scores", ("brier1950", "murphy1973", "ferro2012", "stephenson2008")),
+    Entry("LogLoss", "measure", f"{_M}.scores", ("good1952", "gneiting2007")),
     Entry("SelectiveRisk", "measure", f"{_M}.selective", ("geifman2017", "geifman2019")),
     Entry("CorruptionRobustness", "measure", f"{_M}.robustness", ("hendrycks2019",)),
     Entry(
