@@ -110,6 +110,12 @@ ENTRIES = (
     ),
     Entry("Brier", "measure", f"{_M}.scores", ("brier1950", "murphy1973", "ferro2012", "stephenson2008")),
     Entry("LogLoss", "measure", f"{_M}.scores", ("good1952", "gneiting2007")),
+    Entry(
+        "RegressionCalibration",
+        "measure",
+        f"{_M}.regression_calibration",
+        ("gneiting2023", "mincer1969", "ferro2012", "mackinnon1985"),
+    ),
     Entry("SelectiveRisk", "measure", f"{_M}.selective", ("geifman2017", "geifman2019")),
     Entry("CorruptionRobustness", "measure", f"{_M}.robustness", ("hendrycks2019",)),
     Entry(
