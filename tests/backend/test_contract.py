@@ -120,7 +120,7 @@ def test_parameter_gradient_whole_and_by_example(logistic):
     net, x, y = logistic
     p, design = by_hand(net, x, y)
     each = losses(net)
-    value, grads = backend.parameter_gradient(lambda a, b: ops.mean(each(a, b)), net.trainable_variables, [x, y])
+    value, grads = backend.parameter_gradient(lambda a, b: ops.mean(each(a, b)), net.trainable_variables)([x, y])
     expected = design.T @ (p - y) / len(y)
     np.testing.assert_allclose(np.concatenate([g.ravel() for g in grads]), expected, rtol=1e-4, atol=1e-6)
     assert value == pytest.approx(-np.log(np.where(y == 1, p, 1 - p)).mean(), rel=1e-4)

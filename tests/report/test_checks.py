@@ -9,7 +9,7 @@ from pellucid.plot.ranking import Importance
 from pellucid.report.checks import CHECKS
 from pellucid.report.checks.attention import attention
 from pellucid.report.checks.base import Evidence, run
-from pellucid.report.checks.calibration import calibration
+from pellucid.report.checks.calibration import calibration, sets
 from pellucid.report.checks.data import labels, memory
 from pellucid.report.checks.explanation import concentration, exactness
 from pellucid.report.checks.generalization import generalization
@@ -311,3 +311,17 @@ def test_a_memory_of_rows_counts_by_how_much_it_gives_away(measured, low, severi
 def test_attacks(measured, verdict, severity):
     found = one(attacks, measured("adversarial_robustness", 0.4, (0.3, 0.5), verdict, clean=0.9))
     assert (found.severity, found.reference) == (severity, (0.9, "without attack"))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "severity"),
+    [
+        ("covers", "good"),
+        ("covers, but not every class", "note"),
+        ("covers, but not every group", "warning"),
+        ("under-covers", "warning"),
+        ("over-covers", "warning"),
+    ],
+)
+def test_sets(measured, verdict, severity):
+    assert one(sets, measured("conformal_coverage", 0.9, (0.86, 0.93), verdict)).severity == severity

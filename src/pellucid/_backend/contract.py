@@ -66,9 +66,9 @@ class Backend(Protocol):
         ...
 
     def parameter_gradient(
-        self, loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
-    ) -> tuple[float, list[Array]]:
-        """A scalar `loss(*arrays)` and its gradient by each variable, each of that variable's shape."""
+        self, loss: Callable[..., Tensor], variables: Sequence[Any]
+    ) -> Callable[[Sequence[Array]], tuple[float, list[Array]]]:
+        """A compiled function of arrays: a scalar `loss(*arrays)` and its gradient by each variable, of that variable's shape."""
         ...
 
     def example_gradients(

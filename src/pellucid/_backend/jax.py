@@ -119,11 +119,16 @@ def _arrays(tensors: Sequence[Tensor]) -> list[Array]:
 
 
 def parameter_gradient(
-    loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
-) -> tuple[float, list[Array]]:
+    loss: Callable[..., Tensor], variables: Sequence[Any]
+) -> Callable[[Sequence[Array]], tuple[float, list[Array]]]:
     """See `contract.Backend.parameter_gradient`."""
-    value, grads = jax.value_and_grad(_of_values(loss, variables))(_values(variables), *arrays)
-    return float(value), _arrays(grads)
+    program = jax.jit(jax.value_and_grad(_of_values(loss, variables)))
+
+    def run(arrays: Sequence[Array]) -> tuple[float, list[Array]]:
+        value, grads = program(_values(variables), *arrays)
+        return float(value), _arrays(grads)
+
+    return run
 
 
 def example_gradients(losses: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]) -> list[Array]:

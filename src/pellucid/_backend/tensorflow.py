@@ -103,15 +103,25 @@ def _tensors(arrays: Sequence[Array]) -> list[tf.Tensor]:
 
 
 def parameter_gradient(
-    loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
-) -> tuple[float, list[Array]]:
+    loss: Callable[..., Tensor], variables: Sequence[Any]
+) -> Callable[[Sequence[Array]], tuple[float, list[Array]]]:
     """See `contract.Backend.parameter_gradient`."""
     values = _values(variables)
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(values)
-        value = loss(*_tensors(arrays))
-    grads = tape.gradient(value, values, unconnected_gradients=ZERO)
-    return float(value), [tf.convert_to_tensor(g).numpy() for g in grads]
+
+    def gradient(*arrays: Tensor) -> list[Tensor]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            value = loss(*arrays)
+        grads = tape.gradient(value, values, unconnected_gradients=ZERO)
+        return [value, *(tf.convert_to_tensor(g) for g in grads)]
+
+    program = compile(gradient, variables)
+
+    def run(arrays: Sequence[Array]) -> tuple[float, list[Array]]:
+        value, *grads = program(*arrays)
+        return float(value), grads
+
+    return run
 
 
 def example_gradients(losses: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]) -> list[Array]:

@@ -130,21 +130,25 @@ def reaches(function: Callable[..., Sequence[Tensor]], inputs: Sequence[Array]) 
 
 
 def parameter_gradient(
-    loss: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]
-) -> tuple[float, list[Array]]:
+    loss: Callable[..., Tensor], variables: Sequence[Any]
+) -> Callable[[Sequence[Array]], tuple[float, list[Array]]]:
     """See `contract.Backend.parameter_gradient`."""
-    with torch.enable_grad():
-        value = loss(*map(_tensor, arrays))
-        grads = torch.autograd.grad(value, _values(variables), allow_unused=True, materialize_grads=True)
-    return float(value.detach()), [_array(g) for g in grads]
+
+    def run(arrays: Sequence[Array]) -> tuple[float, list[Array]]:
+        with torch.enable_grad():
+            value = loss(*map(_tensor, arrays))
+            grads = torch.autograd.grad(value, _values(variables), allow_unused=True, materialize_grads=True)
+        return float(value.detach()), [_array(g) for g in grads]
+
+    return run
 
 
 def example_gradients(losses: Callable[..., Tensor], variables: Sequence[Any], arrays: Sequence[Array]) -> list[Array]:
     """See `contract.Backend.example_gradients`; one example at a time, which every layer supports."""
-    rows = []
+    rows, gradient = [], parameter_gradient(lambda *a: losses(*a).sum(), variables)
     for i in range(len(arrays[0])):
         one = [a[i : i + 1] for a in arrays]
-        rows.append(parameter_gradient(lambda *a: losses(*a).sum(), variables, one)[1])
+        rows.append(gradient(one)[1])
     return [np.stack(column) for column in zip(*rows, strict=True)]
 
 

@@ -66,9 +66,9 @@ class Hessian:
 
     def slope(self) -> float:
         """The norm of the gradient of the mean loss."""
-        total = np.zeros(self.order)
+        total, gradient = np.zeros(self.order), self.model.backend.parameter_gradient(self._loss, self.variables)
         for arrays in self._chunks(np.arange(self.rows)):
-            total += flat(self.model.backend.parameter_gradient(self._loss, self.variables, arrays)[1])
+            total += flat(gradient(arrays)[1])
         self.evaluations += self.rows
         return float(np.linalg.norm(total / self.rows))
 

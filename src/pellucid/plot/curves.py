@@ -33,6 +33,8 @@ def read(measurement: Measurement, *names: str, within: Mapping[str, Any] | None
 def reliability(measurement: Measurement) -> Picture:
     """Accuracy against confidence in bins, an interval for each bin and, below, how many examples it holds.
 
+    The band holds what a calibrated model would show by chance, bin by bin.
+
     Args:
         measurement: What `CalibrationError` gives; the binning that its value is of is drawn.
 
@@ -46,6 +48,9 @@ def reliability(measurement: Measurement) -> Picture:
     frame = Frame.of(SIZE, (start, 1.0), (start, 1.0))
     marks = frame.grid("how sure the model is", "how often it is right", percent_x=True, percent_y=True)
     marks += _counts(frame, said, count)
+    if "expected_low" in held and len(said) > 1:  # where the dots of a calibrated model would lie
+        least, most = read(measurement, "expected_low", "expected_high", within=held)
+        marks.append(frame.band(said, np.clip(least, start, 1), np.clip(most, start, 1), "reference"))
     marks.append(frame.line((start, 1), (start, 1), "reference", 1.5, "4 3"))
     marks += _bins(frame, said, came, count, (low, high))
     third, half = frame.point(*[start + 0.36 * (1 - start)] * 2), frame.point(*[start + 0.44 * (1 - start)] * 2)

@@ -28,6 +28,7 @@ CODES = {
     "PL-PER-002": Code("Is it as good on rare classes as on common ones?", "mean share found over the classes"),
     "PL-GEN-001": Code("Does it do worse on new data than on what it was trained on?", "train minus held-out quality"),
     "PL-CAL-001": Code("When it says 90 %, is it right nine times in ten?", "calibration error"),
+    "PL-SET-001": Code("Would sets of answers keep a promise of being right?", "share of rows covered"),
     "PL-SEL-001": Code("Does its confidence tell right answers from wrong ones?", "area under risk over coverage"),
     "PL-ROB-001": Code("Does it hold when the input is disturbed?", "quality lost under corruption"),
     "PL-ADV-001": Code("Does it hold against somebody who looks for its weak points?", "accuracy left, at most"),

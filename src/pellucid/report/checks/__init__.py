@@ -1,7 +1,7 @@
 """Checks: each turns what was gathered about a model into findings, or says why it does not apply."""
 
 from pellucid.report.checks.attention import attention
-from pellucid.report.checks.calibration import calibration
+from pellucid.report.checks.calibration import calibration, sets
 from pellucid.report.checks.data import labels, memory
 from pellucid.report.checks.explanation import concentration, exactness
 from pellucid.report.checks.generalization import generalization
@@ -17,6 +17,7 @@ CHECKS = (
     performance,
     generalization,
     calibration,
+    sets,
     selective,
     robustness,
     attacks,

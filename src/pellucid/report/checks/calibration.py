@@ -44,3 +44,31 @@ def calibration(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         "PL-CAL-001", severity, title, explained(found), found.value, found.interval, reference, "points", limits, step
     )
+
+
+_SETS = {
+    "covers": ("good", "Sets of answers would keep their promise", "Calibrate again when the data change."),
+    "covers, but not every class": (
+        "note",
+        "Sets of answers would fail some classes",
+        "Calibrate class by class, or tell that the promise is about all rows together.",
+    ),
+    "covers, but not every group": (
+        "warning",
+        "Sets of answers would fail some groups",
+        "Calibrate group by group, or gather more rows of the groups named.",
+    ),
+}
+
+
+def sets(evidence: Evidence) -> Iterator[Finding]:
+    """Would sets of answers keep a promise of being right, for everybody?"""
+    found = evidence.measured("conformal_coverage")
+    severity, title, step = _SETS.get(
+        found.verdict,
+        ("warning", "Sets of answers would not keep their promise", "Look for groups of rows, ties, or a shift."),
+    )
+    limits = "About rows drawn as the test rows are, on average over all of them: not after a shift, nor for each row."
+    yield Finding(
+        "PL-SET-001", severity, title, explained(found), found.value, found.interval, None, "%", limits, step
+    )  # fmt: skip
