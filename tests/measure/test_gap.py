@@ -101,3 +101,19 @@ def test_options_are_checked():
         pl.Gap(tolerance=-1)
     with pytest.raises(pl.errors.InvalidInput, match="train="):
         pl.measure(lambda x: x, pl.Gap(), test=(np.eye(2), [0, 1]))
+
+
+def test_thirty_published_models_keep_their_order_on_images_collected_anew(real_data):
+    """Recht et al. 2018, arXiv:1806.00451: every model is worse on CIFAR-10.1, and the better ones stay the better ones."""
+    from scipy.stats import kendalltau
+
+    folder = real_data("cifar10_1_predictions")
+    found = np.load(folder / "predictions.npz")
+    model = pl.wrap(lambda answers: np.eye(10)[answers.astype(int)[:, 0]], output="probabilities")
+    gaps = []
+    for old, new in zip(found["original"], found["v4"], strict=True):
+        splits = ((old[:, None], found["original_labels"]), (new[:, None], found["v4_labels"]))
+        gaps += pl.measure(model, pl.Gap(), train=splits[0], test=splits[1])
+    assert all(g.verdict == "overfits" and g.interval.low > 0 for g in gaps)
+    each = [[g.detail[split]["value"] for g in gaps] for split in ("train", "test")]
+    assert kendalltau(*each).statistic == pytest.approx(0.888, abs=5e-4)
