@@ -128,6 +128,9 @@ ENTRIES = (
     Entry("DomainGap", "measure", f"{_M}.domains", ("koh2021", "newcombe1998")),
     Entry("ShiftDetection", "measure", f"{_M}.shift", ("rabanser2019", "gretton2012", "lopezpaz2017", "benjamini1995")),
     Entry("Subgroups", "measure", f"{_M}.subgroups", ("buolamwini2018", "newcombe1998", "dunn1961")),
+    Entry(
+        "SliceDiscovery", "measure", f"{_M}.slices", ("chung2019", "eyuboglu2022", "dunn1961", "clopper1934", "zou2008")
+    ),
     Entry("LabelFreeAccuracy", "measure", f"{_M}.label_free", ("garg2022", "guillory2021", "saerens2002", "jiang2022")),
     Entry(
         "OutOfDistribution",
