@@ -124,6 +124,7 @@ ENTRIES = (
         f"{_M}.adversarial",
         ("goodfellow2015", "madry2018", "croce2020", "andriushchenko2020", "athalye2018"),
     ),
+    Entry("Fit", "measure", f"{_M}.fit", ("cover1967", "facco2017", "evans2002", "clopper1934")),
     Entry("Leakage", "measure", f"{_M}.leakage", ("kapoor2023", "barz2020")),
     Entry("DomainGap", "measure", f"{_M}.domains", ("koh2021", "newcombe1998")),
     Entry("ShiftDetection", "measure", f"{_M}.shift", ("rabanser2019", "gretton2012", "lopezpaz2017", "benjamini1995")),
