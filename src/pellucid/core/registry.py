@@ -126,6 +126,9 @@ ENTRIES = (
     ),
     Entry("Fit", "measure", f"{_M}.fit", ("cover1967", "facco2017", "evans2002", "clopper1934")),
     Entry("Leakage", "measure", f"{_M}.leakage", ("kapoor2023", "barz2020")),
+    Entry(
+        "TargetLeakage", "measure", f"{_M}.target_leakage", ("kapoor2023", "kaufman2012", "delong1988", "benjamini1995")
+    ),
     Entry("DomainGap", "measure", f"{_M}.domains", ("koh2021", "newcombe1998")),
     Entry("ShiftDetection", "measure", f"{_M}.shift", ("rabanser2019", "gretton2012", "lopezpaz2017", "benjamini1995")),
     Entry("Subgroups", "measure", f"{_M}.subgroups", ("buolamwini2018", "newcombe1998", "dunn1961")),
