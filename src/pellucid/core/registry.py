@@ -129,6 +129,7 @@ ENTRIES = (
     Entry(
         "TargetLeakage", "measure", f"{_M}.target_leakage", ("kapoor2023", "kaufman2012", "delong1988", "benjamini1995")
     ),
+    Entry("TimeOrder", "measure", f"{_M}.time_order", ("kapoor2023", "wilson1927", "spearman1904", "bonett2000")),
     Entry("DomainGap", "measure", f"{_M}.domains", ("koh2021", "newcombe1998")),
     Entry("ShiftDetection", "measure", f"{_M}.shift", ("rabanser2019", "gretton2012", "lopezpaz2017", "benjamini1995")),
     Entry("Subgroups", "measure", f"{_M}.subgroups", ("buolamwini2018", "newcombe1998", "dunn1961")),
