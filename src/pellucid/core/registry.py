@@ -132,6 +132,7 @@ ENTRIES = (
     Entry("TimeOrder", "measure", f"{_M}.time_order", ("kapoor2023", "wilson1927", "spearman1904", "bonett2000")),
     Entry("DomainGap", "measure", f"{_M}.domains", ("koh2021", "newcombe1998")),
     Entry("ShiftDetection", "measure", f"{_M}.shift", ("rabanser2019", "gretton2012", "lopezpaz2017", "benjamini1995")),
+    Entry("ExplanationShift", "measure", f"{_M}.explanation_shift", ("mougan2023", "lopezpaz2017", "benjamini1995")),
     Entry("Subgroups", "measure", f"{_M}.subgroups", ("buolamwini2018", "newcombe1998", "dunn1961")),
     Entry(
         "SliceDiscovery", "measure", f"{_M}.slices", ("chung2019", "eyuboglu2022", "dunn1961", "clopper1934", "zou2008")

@@ -97,18 +97,18 @@ class ShiftDetection(Measure):
     def compute(self, context: Context) -> Measurement:
         """See `Measure.compute`."""
         _require_apart(context.data("train").groups, context.data("test").groups)
-        sides = tuple(_alone(context.data(s), MANY * self.most, context.stream("groups", s)) for s in ("train", "test"))
+        sides = tuple(alone(context.data(s), MANY * self.most, context.stream("groups", s)) for s in ("train", "test"))
         if min(map(len, sides)) < FEW:
             few = " and ".join(counted(len(rows), "row") for rows in sides)
             raise NotApplicable(
                 f"ShiftDetection compares distributions, for which {few} are too few (at least {FEW} a side)"
             )
         train, test = (context.data(s).take(rows) for s, rows in zip(("train", "test"), sides, strict=True))
-        names, one, two = _columns(train, test, context.stream("directions"))
+        names, one, two = columns_of(train, test, context.stream("directions"))
         first, second = (
             _drawn(len(d), self.most, context.stream("rows", s)) for s, d in (("train", train), ("test", test))
         )
-        here, there = _scaled(*_numbers([a[first] for a in one], [b[second] for b in two]))
+        here, there = _scaled(*as_numbers([a[first] for a in one], [b[second] for b in two]))
         if train.y is not None and test.y is not None:
             names, one, two = [*names, "label"], [*one, train.y], [*two, test.y]
         columns = adjusted([{"column": n, **compared(a, b)} for n, a, b in zip(names, one, two, strict=True)])
@@ -137,7 +137,7 @@ def _require_apart(train: Array | None, test: Array | None) -> None:
         raise NotApplicable(f"ShiftDetection draws one row of each group, but {told}")
 
 
-def _alone(data: Dataset, most: int, generator: np.random.Generator) -> Array:
+def alone(data: Dataset, most: int, generator: np.random.Generator) -> Array:
     """One row of each group, at random: rows of one group are no independent draws; of what is wide, so many at most."""
     order = generator.permutation(len(data))
     if data.groups is not None:
@@ -145,7 +145,7 @@ def _alone(data: Dataset, most: int, generator: np.random.Generator) -> Array:
     return np.sort(order if data.kind == "tabular" else order[:most])
 
 
-def _columns(
+def columns_of(
     train: Dataset, test: Dataset, generator: np.random.Generator
 ) -> tuple[list[str], list[Array], list[Array]]:
     """Names of what is compared, and its values (B,) on both sides."""
@@ -281,7 +281,7 @@ def _drawn(count: int, most: int, generator: np.random.Generator) -> Array:
     return np.arange(count) if count <= most else np.sort(generator.permutation(count)[:most])
 
 
-def _numbers(one: Sequence[Array], two: Sequence[Array]) -> tuple[Floats, Floats]:
+def as_numbers(one: Sequence[Array], two: Sequence[Array]) -> tuple[Floats, Floats]:
     """Columns (B, F) as numbers: categories one column each, missing values the column's middle and a column of their own."""
     here, there = list[Array](), list[Array]()
     for a, b in zip(one, two, strict=True):
