@@ -136,6 +136,10 @@ def test_a_cluster_of_images_that_is_mislabelled(clusters, random_cnn):
     worst = found.detail["slices"][0]
     assert (found.verdict, worst["by"]) == ("a slice is served worse", "cluster")
     assert np.mean(kind[worst["rows"]] == 4) > 0.95
+    assert (
+        f"({worst['description'].split('(')[1]}, {len(worst['rows'])} rows, the error rate is"
+        in found.detail["explanation"]
+    )
     assert worst["description"].split("of class ")[1].rstrip(")") in ("cat", "dog", "owl")
 
 

@@ -35,6 +35,7 @@ def test_a_column_that_gives_the_label_away_is_named():
     assert (found.verdict, found.detail["suspicious"]) == ("a column gives the label away", ("refund",))
     assert found.value == found.detail["columns"][0]["value"] == 1.0
     assert found.detail["others"]["value"] < 0.97
+    assert "refund predicts the label best, with an AUROC of 1.0" in found.detail["explanation"]
     assert "refund alone all but determines it" in found.detail["explanation"]
     text = pl.measure(None, TargetLeakage(), train=pl.Dataset(x, np.where(y == 1, "ill", "well"), feature_names=NAMES))[
         0

@@ -236,7 +236,7 @@ def _told(slices: Sequence[dict[str, Any]], interval: Interval, name: str) -> st
     if worst["confirmed"]:
         sure = sum(s["confirmed"] for s in slices)
         return (
-            f"{where[0].upper()}{where[1:]} ({counted(len(worst['rows']), 'row')}), the {what} is {inside} and elsewhere "
+            f"{where[0].upper()}{where[1:]}, {counted(len(worst['rows']), 'row')}, the {what} is {inside} and elsewhere "
             f"{outside}, on rows that did not suggest it: worse by {size}. Of {counted(len(slices), 'slice')} that were "
             f"tested, {sure} {'is' if sure == 1 else 'are'} confirmed."
         )

@@ -86,7 +86,7 @@ class TargetLeakage(Measure):
     """
 
     least: float = 0.95
-    most: int = 5000
+    most: int = 2000
     level: float = 0.95
 
     quantity: ClassVar[str] = "target_leakage"
@@ -116,7 +116,8 @@ class TargetLeakage(Measure):
             "others": others and {"value": others.value, "interval": others.interval}, "missing": missing,
             "metric": "auroc" if rows.classes else "r2",
         }  # fmt: skip
-        told = _told(_named(next(iter(columns))), stated(best, interval), suspicious, others, easy, telling)
+        quality = f"{'an AUROC' if rows.classes else 'an R2'} of {stated(best, interval)}"
+        told = _told(_named(next(iter(columns))), quality, suspicious, others, easy, telling)
         return Measurement(self.quantity, best, interval, verdict, {"explanation": told, **detail})
 
 
@@ -225,7 +226,7 @@ def _told(
     easy: bool,
     telling: Sequence[str],
 ) -> str:
-    said = f"Of single columns, {best} predicts the label best, with a quality of {quality}"
+    said = f"Of single columns, {best} predicts the label best, with {quality}"
     if suspicious and others:
         names, rest = ", ".join(map(_named, suspicious)), stated(others.value, others.interval)
         said += f". {names} alone all but determine{'s' if len(suspicious) == 1 else ''} it, where the other columns together "
