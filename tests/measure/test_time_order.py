@@ -43,7 +43,12 @@ def test_a_column_by_name():
     train, test = (pl.Dataset(x[part], feature_names=["year", "dose"]) for part in (slice(0, 12), slice(10, 20)))
     (found,) = pl.measure(None, TimeOrder("year"), train=train, test=test)
     assert found.value == 0.1
-    with pytest.raises(InvalidInput, match=r"train has no column 'month' \(its columns: year, dose\)"):
+    words = [np.array([[f"2024-02-{d:02}", "a"] for d in days], object) for days in ((1, 9), (3, 10))]
+    told = [pl.Dataset(w, feature_names=["day", "site"]) for w in words]
+    assert (
+        pl.measure(None, TimeOrder("day"), train=told[0], test=told[1])[0].value == 0.5
+    )  # days, not places in an alphabet
+    with pytest.raises(InvalidInput, match=r"train has no column 'month' \(its named columns: year, dose\)"):
         pl.measure(None, TimeOrder("month"), train=train, test=test)
 
 

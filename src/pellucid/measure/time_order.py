@@ -15,7 +15,6 @@ from pellucid.core.resampling import Interval, wilson
 from pellucid.errors import InvalidInput, InvalidOption
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.memorization import losses
-from pellucid.measure.slice_search import table_of
 from pellucid.shapes import Array, Floats
 
 FEWEST = 10
@@ -112,13 +111,13 @@ class TimeOrder(Measure):
                     f"TimeOrder.by: {split} needs one time for each of its {len(data)} rows, got shape {times.shape}"
                 )
             return times
-        table = table_of(data)
-        if table is None or self.by not in table.names:
-            known = ", ".join(table.names[:20]) if table else "none"
+        names = () if isinstance(data.x, dict) or data.x.ndim != 2 else data.feature_names or ()
+        if self.by not in names:
+            known = ", ".join(names[:20]) or "none"
             raise InvalidInput(
-                f"TimeOrder.by: {split} has no column {self.by!r} (its columns: {known}); give times for each row"
+                f"TimeOrder.by: {split} has no column {self.by!r} (its named columns: {known}); give times for each row"
             )
-        return table.x[:, list(table.names).index(self.by)]
+        return data.x[:, list(names).index(self.by)]
 
 
 def comparable(first: Array, second: Array) -> tuple[Floats, Floats]:
