@@ -157,6 +157,12 @@ ENTRIES = (
     Entry("SeedVariance", "measure", f"{_M}.retraining", ("bouthillier2021",)),
     Entry("PredictionChurn", "measure", f"{_M}.retraining", ("milanifard2016", "bhojanapalli2021")),
     Entry("ModelSelection", "measure", f"{_M}.model_selection", ("cawley2010", "clopper1934", "dunn1961")),
+    Entry(
+        "PacBayesBound",
+        "measure",
+        f"{_M}.pac_bayes",
+        ("perezortiz2021", "dziugaite2021", "langford2001", "maurer2004"),
+    ),
     Entry("TestSetBound", "measure", f"{_M}.bounds", ("clopper1934", "langford2005")),
     Entry("L2", "improve", f"{_I}.penalties", ("hoerl1970", "krogh1991")),
     Entry("L1", "improve", f"{_I}.penalties", ("tibshirani1996",)),
