@@ -158,6 +158,12 @@ ENTRIES = (
     Entry("PredictionChurn", "measure", f"{_M}.retraining", ("milanifard2016", "bhojanapalli2021")),
     Entry("ModelSelection", "measure", f"{_M}.model_selection", ("cawley2010", "clopper1934", "dunn1961")),
     Entry(
+        "Capacity",
+        "measure",
+        f"{_M}.capacity",
+        ("bartlett2017", "neyshabur2015", "clauset2009", "martin2021", "vuong1989"),
+    ),
+    Entry(
         "PacBayesBound",
         "measure",
         f"{_M}.pac_bayes",
