@@ -163,6 +163,7 @@ ENTRIES = (
         f"{_M}.capacity",
         ("bartlett2017", "neyshabur2015", "clauset2009", "martin2021", "vuong1989"),
     ),
+    Entry("ClassSelectivity", "measure", f"{_M}.selectivity", ("morcos2018",)),
     Entry(
         "PacBayesBound",
         "measure",
