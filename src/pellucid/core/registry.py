@@ -164,6 +164,7 @@ ENTRIES = (
         ("bartlett2017", "neyshabur2015", "clauset2009", "martin2021", "vuong1989"),
     ),
     Entry("ClassSelectivity", "measure", f"{_M}.selectivity", ("morcos2018",)),
+    Entry("DirectionReliance", "measure", f"{_M}.directions", ("morcos2018",)),
     Entry(
         "PacBayesBound",
         "measure",

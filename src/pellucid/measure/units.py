@@ -1,9 +1,11 @@
-"""What the units of a hidden layer say of rows."""
+"""What the units of a hidden layer say of rows, and the model's answers with some of it taken away."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from pellucid.core import layers
 from pellucid.core.hidden import outputs_of
@@ -51,3 +53,28 @@ class Units:
 
         step = self.model.compiled(("units", self.name), lambda: reading)
         return self.model.in_chunks("outputs", step, inputs)
+
+    def scores_within(self, inputs: Sequence[Array], kept: Floats, middle: Floats) -> Floats:
+        """Scores (B, K) with middle + (h - middle) kept in place of what the units put out, h; kept is (U, U), middle (U,)."""
+
+        def changed(*tensors: Tensor) -> Tensor:
+            from keras import ops
+
+            *given, matrix, centre = tensors
+
+            def make(original: layers.Call) -> layers.Call:
+                def call(*inside: Any, **options: Any) -> Any:
+                    output = original(*inside, **options)
+                    first = output[0] if isinstance(output, list | tuple) else output
+                    last = ops.cast(ops.moveaxis(first, self.axis, -1), "float32")
+                    found = ops.moveaxis(centre + ops.matmul(last - centre, matrix), -1, self.axis)
+                    return layers.with_first(output, ops.cast(found, first.dtype))
+
+                return call
+
+            with layers.replaced(self.layer, make):
+                return self.model.forward(given)
+
+        step = self.model.compiled(("within", self.name), lambda: changed)
+        held = [a.astype(np.float32) for a in (kept, middle)]
+        return self.model.in_chunks("outputs", lambda *part: step(*part, *held), inputs)
