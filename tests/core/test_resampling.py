@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import binom, norm
+from scipy.stats import binom, binomtest, norm
 
 from pellucid.core import resampling
 from pellucid.core.resampling import (
@@ -8,6 +8,7 @@ from pellucid.core.resampling import (
     average,
     bootstrap_counts,
     bootstrap_t,
+    clopper_pearson,
     counts,
     difference,
     studentized,
@@ -96,3 +97,12 @@ def test_bootstrap_counts_agrees_with_scipy():
 
 def test_one_value_says_nothing_about_spread():
     assert tuple(studentized(np.array([3.0]), np.random.default_rng(0))) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 1), (0, 30), (7, 30), (30, 30), (499, 70_000)])
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.9999])
+def test_the_exact_interval_is_that_of_scipy(successes, trials, level):
+    found = binomtest(successes, trials).proportion_ci(level, "exact")
+    assert tuple(clopper_pearson(successes, trials, level)) == pytest.approx(
+        (found.low, found.high), rel=1e-6, abs=1e-12
+    )

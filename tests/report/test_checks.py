@@ -12,13 +12,13 @@ from pellucid.report.checks.base import Evidence, run
 from pellucid.report.checks.calibration import calibration, sets
 from pellucid.report.checks.data import labels, memory
 from pellucid.report.checks.explanation import concentration, exactness
-from pellucid.report.checks.generalization import generalization
-from pellucid.report.checks.leakage import leakage
+from pellucid.report.checks.generalization import generalization, underfit
+from pellucid.report.checks.leakage import giveaway, leakage
 from pellucid.report.checks.openness import openness
 from pellucid.report.checks.performance import performance
 from pellucid.report.checks.robustness import attacks, robustness
 from pellucid.report.checks.selective import selective
-from pellucid.report.checks.shift import domains, shift, subgroups
+from pellucid.report.checks.shift import domains, shift, slices, subgroups
 from pellucid.report.checks.trust import trust
 
 
@@ -325,3 +325,24 @@ def test_attacks(measured, verdict, severity):
 )
 def test_sets(measured, verdict, severity):
     assert one(sets, measured("conformal_coverage", 0.9, (0.86, 0.93), verdict)).severity == severity
+
+
+def test_underfitting_is_told_by_how_far_training_rows_are_from_the_least_error(measured):
+    above = {"value": 0.1, "interval": Interval(0.05, 0.15)}
+    found = one(underfit, measured("fit", 0.2, (0.1, 0.3), "underfits and overfits", above_floor=above))
+    assert (found.value, found.severity) == (0.1, "warning")
+    assert not list(underfit(Evidence((measured("fit", 0.2, (0.1, 0.3), "overfits"),))))
+
+
+def test_a_column_that_gives_the_label_away(measured):
+    made = lambda verdict: measured("target_leakage", 0.99, (0.98, 1.0), verdict)  # noqa: E731
+    assert one(giveaway, made("a column gives the label away")).severity == "warning"
+    assert one(giveaway, made("missing values tell the label")).severity == "note"
+    assert not list(giveaway(Evidence((made("no column gives the label away"),))))
+
+
+def test_slices_are_noted_where_they_were_confirmed(measured):
+    found = one(slices, measured("slices.error", 0.2, (0.1, 0.3), "a slice is served worse"))
+    assert (found.severity, found.unit) == ("note", "points")
+    assert one(slices, measured("slices.squared_error", 3.0, (1, 5), "a slice is served worse")).unit == ""
+    assert not list(slices(Evidence((measured("slices.error", 0.2, (-0.1, 0.3), "no slice confirmed"),))))

@@ -9,9 +9,9 @@ from pellucid.report.finding import CODES, Finding, by_severity, reference
 
 def test_codes_stay_what_they_are():
     assert list(CODES) == [
-        "PL-PER-001", "PL-PER-002", "PL-GEN-001", "PL-CAL-001", "PL-SET-001", "PL-SEL-001", "PL-ROB-001", "PL-ADV-001",
-        "PL-LEA-001", "PL-LAB-001", "PL-MEM-001", "PL-SHI-001", "PL-DOM-001", "PL-SUB-001", "PL-EXP-001", "PL-EXP-002",
-        "PL-TRU-001", "PL-ATT-001", "PL-AUD-001",
+        "PL-PER-001", "PL-PER-002", "PL-GEN-001", "PL-GEN-002", "PL-CAL-001", "PL-SET-001", "PL-SEL-001", "PL-ROB-001",
+        "PL-ADV-001", "PL-LEA-001", "PL-LEA-002", "PL-LAB-001", "PL-MEM-001", "PL-SHI-001", "PL-DOM-001", "PL-SUB-001",
+        "PL-SLI-001", "PL-EXP-001", "PL-EXP-002", "PL-TRU-001", "PL-ATT-001", "PL-AUD-001",
     ]  # fmt: skip
 
 

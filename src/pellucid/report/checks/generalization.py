@@ -50,3 +50,17 @@ def generalization(evidence: Evidence) -> Iterator[Finding]:
         limits,
         step,
     )
+
+
+def underfit(evidence: Evidence) -> Iterator[Finding]:
+    """Does it miss even what the training rows show?"""
+    found = evidence.measured("fit")
+    if not found.verdict.startswith("underfits"):
+        return
+    above = found.detail["above_floor"]
+    yield Finding(
+        "PL-GEN-002", "warning", "It misses even what the training rows show", explained(found), above["value"],
+        above["interval"], (0.0, "the least possible"), "points",
+        "The least possible error is estimated from neighbouring rows, or was given.",
+        "Train longer, with a larger model or a weaker penalty, and compare with pl.compare.",
+    )  # fmt: skip

@@ -27,3 +27,17 @@ def leakage(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         "PL-LEA-001", severity, title, explained(found), found.value, found.interval, (0.0, "none"), "%", limits, step
     )
+
+
+def giveaway(evidence: Evidence) -> Iterator[Finding]:
+    """Does a column give the label away?"""
+    found = evidence.measured("target_leakage")
+    if found.verdict == "no column gives the label away":
+        return
+    given = found.verdict == "a column gives the label away"
+    title = "A column gives the label away" if given else "What is missing tells the label"
+    yield Finding(
+        "PL-LEA-002", "warning" if given else "note", title, explained(found), found.value, found.interval,
+        limits="A good predictor is no proof of a leak; whether it is known when the model is asked, the data cannot tell.",
+        next_step="Ask whether the column is filled in before the label is known; if not, leave it out and train again.",
+    )  # fmt: skip

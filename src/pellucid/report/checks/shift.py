@@ -76,6 +76,19 @@ def subgroups(evidence: Evidence) -> Iterator[Finding]:
     yield _loss("PL-SUB-001", found, (apart["value"], apart["interval"]), _GROUPS, limits)
 
 
+def slices(evidence: Evidence) -> Iterator[Finding]:
+    """Are rows that nobody named served worse?"""
+    found = evidence.measured("slices")
+    if found.verdict != "a slice is served worse":
+        return
+    share = found.name.endswith("error") and not found.name.endswith(("squared_error", "absolute_error"))
+    yield Finding(
+        "PL-SLI-001", "note", "Some rows that nobody named are served worse", explained(found), found.value, found.interval,
+        (0.0, "none"), "points" if share else "", "Some rows are harder for any model; this says which they are, not why.",
+        "Look at these rows: more of them in training, or a column that is missing, may help.",
+    )  # fmt: skip
+
+
 def _loss(
     code: str, found: Measurement, number: tuple[float | None, Interval | None], said: Mapping[str, Any], limits: str
 ) -> Finding:
