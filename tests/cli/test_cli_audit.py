@@ -103,3 +103,16 @@ def test_an_interrupted_audit_leaves_nothing_half_written(tmp_path):
     assert out == ""
     assert "Traceback" not in err
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_groups_are_held_against_each_other_and_a_budget_is_kept(pellucid_command, table, model_file):
+    asked = ["audit", table, "--target", "outcome", "--model", model_file, "--json", "--by", "ward", "--budget", "0"]
+    ran = pellucid_command(*asked)
+    assert ran.code == 0, ran.err
+    told = json.loads(ran.out)
+    made = {m["name"].split(".")[0]: m["verdict"] for m in told["measurements"]}
+    assert "subgroups" in made
+    assert made["curvature"] == "left out"
+    left = {s["question"]: s["reason"] for s in told["skipped"]}
+    assert "give a larger one" in left["Measuring Curvature"]
+    assert pellucid_command("audit", table, "--target", "outcome", "--by", "clinic").code == 2

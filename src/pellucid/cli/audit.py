@@ -79,9 +79,10 @@ def audit(
     splits = asked.load()
     folder = out or Path("reports") / splits.name
     require_writable(folder)
+    groups_of = _groups_of(by or [], splits)
     used, told = sources.model_for(splits, model, seed=seed, trust=trust_model)
     asked_for = {"seed": seed, "notes": (told, *splits.notes), "progress": False if as_json or quiet else None}
-    found = _audited(used, splits, by or [], budget, asked_for)
+    found = _audited(used, splits, groups_of, budget, asked_for)
     found.save(folder)
     outcomes = gates.judge(limits, gates.numbers([*found.measurements, *found.verification]))
     _tell(found, outcomes, folder, as_json=as_json, quiet=quiet)
@@ -106,12 +107,26 @@ def require_writable(folder: Path) -> None:
         raise UnwritableOutput(f"cannot write to {folder}: {parent} may not be written; name another with --out")
 
 
-def _audited(used: Any, splits: Any, by: list[str], budget: float | None, options: dict[str, Any]) -> Any:
+def _groups_of(by: list[str], splits: Any) -> list[Any]:
+    """What holds groups against each other, if any were named; before any work is done.
+
+    Raises:
+        InvalidInput: A column that does not exist, or has too many values.
+    """
+    from pellucid.measure.subgroups import Subgroups, attributes
+
+    asked = [Subgroups(tuple(by))] if by else []
+    for measure in asked:
+        list(attributes(measure, splits.test))
+    return asked
+
+
+def _audited(used: Any, splits: Any, more: list[Any], budget: float | None, options: dict[str, Any]) -> Any:
     import pellucid as pl
     from pellucid.report.audit import BUDGET
 
-    measures = [*pl.default_measures(), *([pl.Subgroups(by)] if by else [])]
     limit = BUDGET if budget is None else budget
+    measures = [*pl.default_measures(), *more]
     return pl.audit(used, train=splits.train, test=splits.test, measures=measures, budget=limit, **options)
 
 
