@@ -45,7 +45,7 @@ audit: $(READY) ## audit a model on real data; ends with the path of the report
 test: $(READY) $(DEV) ## run the tests, one backend a process, in WORKERS of them
 	@failed=; for backend in $(BACKENDS); do \
 	  echo "== tests on $$backend"; \
-	  $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest $(if $(SLOW),,-m "not slow") -q -n $(WORKERS) --dist worksteal $(ARGS) \
+	  $(QUIET) KERAS_BACKEND=$$backend FIRST_BACKEND=$(FIRST) $(BIN)/python -m pytest $(if $(SLOW),,-m "not slow") -q -n $(WORKERS) --dist worksteal $(ARGS) \
 	    || failed="$$failed $$backend"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "tests failed on:$$failed"; exit 1; fi

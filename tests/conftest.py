@@ -1,7 +1,9 @@
 """What every test shares: a quiet framework, small seeded models, and the way to real data."""
 
 import os
+import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -14,6 +16,34 @@ import pytest
 
 def pytest_report_header() -> str:
     return f"keras backend: {os.environ['KERAS_BACKEND']}"
+
+
+FRAMEWORK = re.compile("keras|torch|random_mlp|random_cnn|backend|audit")
+"""What the source of a test names in which a framework computes; all others compute the same on each of them."""
+
+
+@cache
+def _computes(module: Path) -> bool:
+    return FRAMEWORK.search(module.read_text(encoding="utf-8")) is not None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where tests run on one backend after another, leave out what has been run: FIRST_BACKEND and CHECKED say so.
+
+    On later backends these are tests in which no framework computes; on the first, where `make check` went before, its tests.
+    """
+    first = os.environ.get("FIRST_BACKEND")
+    if not first:
+        return
+    if first == os.environ["KERAS_BACKEND"]:
+        run = {"test_architecture.py", "test_docs.py"} if os.environ.get("CHECKED") else set()
+        left = [item for item in items if item.path.name in run and not item.get_closest_marker("slow")]
+    else:
+        left = [item for item in items if not _computes(item.path) or item.path.name == "test_architecture.py"]
+    if left:
+        gone = set(left)
+        items[:] = [item for item in items if item not in gone]
+        config.hook.pytest_deselected(items=left)
 
 
 @pytest.fixture(scope="session")
