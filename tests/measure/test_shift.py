@@ -31,6 +31,11 @@ def test_categories_are_compared_by_chi_square(named):
     assert (told["statistic"], told["p"]) == pytest.approx((truth.statistic, truth.pvalue))
 
 
+def test_minus_zero_is_zero():
+    one, two = np.repeat([0.0, 1.0], 50), np.repeat([-0.0, 1.0], 50)
+    assert compared(one, two)["p"] == 1
+
+
 def test_rare_categories_are_one():
     one = np.repeat(np.arange(12).astype(str), [50, 40, *[1] * 10])
     two = np.repeat(np.arange(12).astype(str), [45, 47, *[1] * 10])

@@ -222,8 +222,9 @@ def compared(one: Array, two: Array) -> dict[str, Any]:
 
 def _counted(one: Array, two: Array) -> Array:
     """How often each category occurs on each side (2, C)."""
-    both = np.concatenate([one, two]).astype(str)
-    _, index = np.unique(both, return_inverse=True)
+    both = np.concatenate([one, two])
+    both = both + 0.0 if both.dtype.kind == "f" else both  # -0.0 is 0.0, and would be another word
+    _, index = np.unique(both.astype(str), return_inverse=True)
     return np.stack([np.bincount(part, minlength=index.max() + 1) for part in (index[: len(one)], index[len(one) :])])
 
 
