@@ -54,7 +54,7 @@ check: $(READY) $(DEV) ## format, lint, types, architecture, docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
-	$(QUIET) KERAS_BACKEND=$(FIRST) $(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docs.py
+	$(QUIET) KERAS_BACKEND=$(FIRST) $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal tests/test_architecture.py tests/test_docs.py
 
 format: $(DEV) ## put the code in order
 	$(BIN)/ruff check --fix .

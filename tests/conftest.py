@@ -30,16 +30,17 @@ def _computes(module: Path) -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where tests run on one backend after another, leave out what has been run: FIRST_BACKEND and CHECKED say so.
 
-    On later backends these are tests in which no framework computes; on the first, where `make check` went before, its tests.
+    On later backends these are tests in which no framework computes, and those of `make check`; on the first, where that went
+    before, the latter.
     """
-    first = os.environ.get("FIRST_BACKEND")
+    first, checked = os.environ.get("FIRST_BACKEND"), {"test_architecture.py", "test_docs.py"}
     if not first:
         return
     if first == os.environ["KERAS_BACKEND"]:
-        run = {"test_architecture.py", "test_docs.py"} if os.environ.get("CHECKED") else set()
+        run = checked if os.environ.get("CHECKED") else set()
         left = [item for item in items if item.path.name in run and not item.get_closest_marker("slow")]
     else:
-        left = [item for item in items if not _computes(item.path) or item.path.name == "test_architecture.py"]
+        left = [item for item in items if not _computes(item.path) or item.path.name in checked]
     if left:
         gone = set(left)
         items[:] = [item for item in items if item not in gone]

@@ -94,7 +94,7 @@ def test_code_on_a_page_runs(page, tmp_path):
     assert done.returncode == 0, f"{page.name}: {done.stderr[-2000:]}"
 
 
-ASKED = {"attention.py": ["tones"]}
+ASKED = {"attention.py": ["tones"], "holding_up.py": ["digits"]}
 """What an example is asked, where all it can do would take long."""
 
 

@@ -139,3 +139,11 @@ def test_saturated_confidences_leave_an_interval(errors, binning):
     found = estimate(confidence, hit, edges(confidence, 15, binning), g)
     assert found.interval.width > 1e-3
     assert found.value in found.interval
+
+
+def test_confidences_of_one_leave_room_for_chance():
+    model = pl.wrap(lambda x: np.hstack([1 - x, x]), output="probabilities")
+    (found,) = pl.measure(model, pl.CalibrationError(), test=(np.ones((150, 1)), (np.arange(150) % 5 > 0).astype(int)))
+    assert found.value == pytest.approx(0.2, abs=0.01)
+    assert 0.1 < found.interval.low < 0.16
+    assert 0.24 < found.interval.high < 0.3

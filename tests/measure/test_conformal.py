@@ -247,3 +247,34 @@ def test_bad_groups():
     p, y = drawn(np.random.default_rng(0), 100)
     with pytest.raises(InvalidInput, match="one value for each of the 100 test rows"):
         pl.measure(MODEL, pl.ConformalCoverage(by={"a": [1, 2]}), test=(p, y))
+
+
+def test_large_units_change_nothing_but_the_width():
+    g = np.random.default_rng(0)
+    x, noise = g.normal(size=(200, 1)), g.normal(size=200)
+    each = [
+        pl.measure(
+            pl.wrap(lambda x, s=s: x * s, output="value"), pl.ConformalCoverage(), test=(x, s * (x[:, 0] + noise))
+        )[0]
+        for s in (1.0, 1e9)
+    ]
+    assert each[0].value == pytest.approx(each[1].value, abs=0.01)
+    assert each[0].detail["width"]["value"] == pytest.approx(each[1].detail["width"]["value"] / 1e9, rel=1e-4)
+
+
+def test_two_classes_have_no_aps():
+    p = np.random.default_rng(0).uniform(size=200)
+    model = pl.wrap(lambda x: np.hstack([1 - x, x]), output="probabilities")
+    (found,) = pl.measure(model, pl.ConformalCoverage(score="aps"), test=(p[:, None], np.arange(200) % 2))
+    assert found.verdict == "not applicable"
+
+
+def test_a_coverage_that_no_theorem_allows_is_told_as_it_is():
+    y = np.arange(150) % 3
+    model = pl.wrap(lambda x: np.eye(3)[x.astype(int)[:, 0]], output="probabilities")
+    (found,) = pl.measure(
+        model, pl.ConformalCoverage(score="aps"), test=(((y + 1) % 3)[:, None], y)
+    )  # always wrong, and sure
+    assert found.value in found.interval
+    assert found.verdict in ("under-covers", "over-covers", "covers")
+    assert (found.verdict == "under-covers") == (found.value < 0.9)

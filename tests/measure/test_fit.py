@@ -207,3 +207,15 @@ def test_where_it_makes_no_sense():
     assert again[0] == again[1]
     with pytest.raises(InvalidOption, match=r"noise: expected a share of wrong labels, from 0 to 1, got 9\.0"):
         fitted(model, (x, y), (x, y), noise=9.0)
+
+
+def test_copies_of_a_few_rows_leave_the_floor_open():
+    g = np.random.default_rng(0)
+    few, labels = g.normal(size=(8, 3)), np.arange(8) % 2
+    model = pl.wrap(lambda x: np.stack([x[:, 0] < 9, x[:, 0] >= 9], axis=1).astype(float), output="probabilities")
+    train, test = ((few[i], labels[i]) for i in (np.arange(200) % 4, 4 + np.arange(150) % 4))
+    (found,) = pl.measure(model, pl.Fit(), train=train, test=test)
+    for part in (found.interval, found.detail["floor"]["interval"]):
+        assert 0 <= part.low <= part.high
+    assert found.value in found.interval
+    assert found.detail["floor"]["value"] in found.detail["floor"]["interval"]

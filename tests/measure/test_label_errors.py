@@ -216,3 +216,10 @@ def test_bad_input():
     for options in ({"split": "validation"}, {"tolerance": -1}, {"level": 1}, {"calibrated": "no"}):
         with pytest.raises(pl.errors.InvalidOption, match=next(iter(options))):
             pl.LabelErrors(**options)
+
+
+def test_a_model_without_doubt_is_not_asked():
+    g = np.random.default_rng(0)
+    model = pl.wrap(lambda x: np.eye(2)[x.astype(int)[:, 0]], output="probabilities")
+    (found,) = pl.measure(model, pl.LabelErrors(), test=(g.integers(0, 2, (300, 1)), g.integers(0, 2, 300)))
+    assert (found.value, found.verdict) == (None, "not applicable")

@@ -148,3 +148,10 @@ def test_where_it_makes_no_sense():
     folds = _folds(grouped, g)
     assert all(len(np.unique(folds[grouped.groups == k])) == 1 for k in range(30))
     assert asked(x, y, seed=1).interval == asked(x, y, seed=1).interval
+
+
+def test_one_group_cannot_be_parted():
+    x = np.random.default_rng(0).normal(size=(200, 3))
+    train = pl.Dataset(x, (x[:, 0] > 0).astype(int), groups=np.zeros(200))
+    (found,) = pl.measure(None, pl.TargetLeakage(), train=train)
+    assert "fewer groups" in found.detail["explanation"]

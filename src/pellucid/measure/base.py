@@ -97,7 +97,10 @@ class Context:
     def run(self, x: Inputs, name: str) -> Floats:
         """The model's scores (B, K) of any inputs; `name` says in an error which ones."""
         watch = Stopwatch()
-        found = self.model.scores(x)
+        try:
+            found = self.model.scores(x)
+        except InvalidInput as problem:
+            raise InvalidInput(f"{name}: {problem}") from problem
         self.evaluations += len(found)
         self.speed = max(self.speed, len(found) / max(watch.seconds, 1e-9))
         if (row := broken_row(found)) is not None:

@@ -47,7 +47,8 @@ class Bins:
     @property
     def narrow(self) -> Floats:
         """How much less hits vary than binomial ones of the mean confidence, as confidences in a bin differ."""
-        return np.sqrt(self.bernoulli / np.maximum(self.confidence * (1 - self.confidence), 1e-300))
+        alike = self.confidence * (1 - self.confidence)
+        return np.sqrt(np.where(alike > 1e-12, self.bernoulli / np.maximum(alike, 1e-12), 1.0))  # of 0 or 1 none differ
 
 
 def edges(confidence: Floats, bins: int, binning: str) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -124,6 +125,11 @@ class ConformalCoverage(Measure):
         whom = self._whom(context, found)
         low = [m["name"] for m in (*whom["groups"], *whom["classes"]) if m["interval"].high < self.coverage]
         verdict = judged(interval, self.coverage, rank(rows, self.coverage) / (rows + 1), whom)
+        if (
+            share not in interval
+        ):  # the scores are not what the theorem is about: all tied, or of rows unlike each other
+            verdict = "under-covers" if share < interval.low else "over-covers"
+            interval = dataclasses.replace(interval, low=min(share, interval.low), high=max(share, interval.high))
         size = {"value": float(found.size.mean()), "interval": mean_size(found, self.coverage, effect, self.level)}
         told = _told(self.coverage, share, interval, size, found, low)
         detail = {
@@ -144,6 +150,8 @@ class ConformalCoverage(Measure):
         if score == "absolute residual":
             return score, context.values("test"), labels
         p = context.probabilities("test").astype(float)
+        if score == "aps" and min(p.shape[1], len(np.unique(labels))) < 3:
+            raise NotApplicable('ConformalCoverage: MAPIE has the score "aps" for three classes and more; take "lac"')
         return score, p / p.sum(axis=1, keepdims=True), labels
 
     def _halves(self, context: Context, score: str, answers: Floats, labels: Array) -> Halves:

@@ -70,11 +70,15 @@ def prediction_sets(p: Floats, y: Array, rows: Array, score: str, coverage: floa
 
 def prediction_intervals(f: Floats, y: Floats, rows: Array, coverage: float) -> Floats:
     """Low and high (N, 2) of each row's interval, for predictions (N,), calibrated on some rows."""
-    return _calibrated(f[rows], y[rows], "absolute residual", coverage).predict_interval(f[:, None])[1][:, :, 0]
+    unit = float(np.abs(y).max()) or 1.0  # MAPIE checks sums to a fixed number of digits
+    f, y = f / unit, y / unit
+    return unit * _calibrated(f[rows], y[rows], "absolute residual", coverage).predict_interval(f[:, None])[1][:, :, 0]
 
 
 def label_scores(answers: Floats, y: Array, score: str, coverage: float, seed: int) -> Floats:
     """The score (N,) of each row's label."""
+    if answers.ndim == 1:
+        return np.abs(y - answers)
     return np.abs(_calibrated(answers, y, score, coverage, seed).conformity_scores.ravel())
 
 

@@ -48,7 +48,12 @@ def decomposed(p: Floats, z: Floats, bins: int, generator: np.random.Generator, 
     drawn = np.concatenate([of(block, True) for block in counts(len(p), generator, RESAMPLES)]) - plug_in
     below, above = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2], axis=0)
     ends = zip(value + below, value + above, strict=True)
-    return Parts(value, tuple(Interval(float(a), float(b), level, "bootstrap (percentile)") for a, b in ends))
+    kind = "bootstrap (percentile)"
+    found = [Interval(min(a, v), max(b, v), level, kind) for (a, b), v in zip(ends, value.tolist(), strict=True)]
+    found[0] = Interval(
+        found[0].low, max(0.0, found[0].high), level, kind
+    )  # a mean square: 0 can never be ruled out from above
+    return Parts(value, tuple(found))
 
 
 def _summed(p: Floats, z: Floats, bins: int) -> Callable[[Array, bool], Floats]:

@@ -118,7 +118,8 @@ class Fit(Measure):
         gap = test[0] - train[0], difference(test, train)
         floor, around, source = self._floor(context, new, unit, own)
         above = train[0] - floor, Interval(train[1].low - around.high, train[1].high - around.low, self.level, "bounds")
-        interval = Interval(max(0.0, test[1].low - around.high), test[1].high - around.low, self.level, "bounds")
+        low, high = test[1].low - around.high, test[1].high - around.low
+        interval = Interval(max(0.0, low), max(0.0, high), self.level, "bounds")
         verdict = judged(gap[1], above[1], self.tolerance)
         parts = {"train": train, "test": test, "gap": gap, "above_floor": above}
         detail = {
@@ -150,7 +151,10 @@ class Fit(Measure):
                 least = lower(disagreement(asked, near, classes) / unit, distances, classes, tail)
         source, value, high = upper(errors, tail, context.stream("floor"))
         value = (min(least[0], value) + value) / 2
-        low = min(least[1], high)
+        low = (
+            least[1] if least[1] <= high else 0.0
+        )  # near rows that are copies disagree by more than noise: that tells nothing
+        value = float(np.clip(value, low, high))
         return value, Interval(low, high, level, "between disagreement and the best rule"), source
 
 

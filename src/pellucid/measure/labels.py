@@ -16,6 +16,9 @@ from pellucid.measure.base import Context, Measure
 from pellucid.measure.confident import Noise, noise
 from pellucid.shapes import Array, Floats
 
+SURE = 0.99
+"""The share of rows without any doubt from which on nothing is weighed."""
+
 TOLD, NONE, UNTOLD = "label errors", "no label errors shown", "cannot be told apart from hard rows"
 
 
@@ -106,6 +109,10 @@ class LabelErrors(Measure):
                 "LabelErrors: some rows have no chance at all of any class that occurs among the labels"
             )
         p = kept / kept.sum(axis=1, keepdims=True)
+        if np.mean(p.max(axis=1) > 1 - 1e-9) > SURE and np.any(p.argmax(axis=1) != y):
+            raise NotApplicable(
+                "LabelErrors weighs a label against the model's doubt, and this model has none: it says 0 or 1"
+            )
         found = noise(p, y, self.level, context.stream("share"), self.calibrated)
         if found is None:
             told = "Some class has no row that is surely of it: wrong labels cannot be told apart from hard rows."

@@ -162,6 +162,8 @@ def _rows(context: Context, most: int) -> _Rows:
     data = whole.take(np.sort(context.stream("rows").permutation(len(whole))[:most]))
     if (table := table_of(data)) is None:
         raise NotApplicable(f"TargetLeakage looks at the columns of a table, and the rows are of kind {data.kind}")
+    if data.groups is not None and len(np.unique(data.groups)) < FOLDS:
+        raise NotApplicable(f"TargetLeakage parts the rows by group in {FOLDS}, and there are fewer groups")
     classes = data.task == "classification"
     if not classes and not np.isfinite(data.y).all():
         raise InvalidInput(
