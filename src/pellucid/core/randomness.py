@@ -26,6 +26,16 @@ def stream(seed: int, *purpose: str | int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([check_seed(seed), *words]))
 
 
+def some(count: int, most: int | None, generator: np.random.Generator) -> np.ndarray:
+    """Row numbers in order: all of so many, or `most` of them at random.
+
+    Example:
+        >>> some(3, 5, stream(0)).tolist(), len(some(1000, 5, stream(0)))
+        ([0, 1, 2], 5)
+    """
+    return np.arange(count) if most is None or count <= most else np.sort(generator.permutation(count)[:most])
+
+
 @contextmanager
 def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
     """Seed Python, NumPy, Keras and the framework for a block, and restore all of their states after it.

@@ -12,6 +12,7 @@ from pellucid.core import options
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, figure, given, stated
 from pellucid.core.progress import Progress
+from pellucid.core.randomness import some
 from pellucid.core.resampling import wilson
 from pellucid.errors import InvalidOption, NotApplicable
 from pellucid.measure.attacks.ball import NORMS, Ball
@@ -133,7 +134,7 @@ class AdversarialRobustness(Measure):
         """See `Measure.compute`."""
         context.require_classes("looks for other answers")
         labels = context.labels("test")
-        rows = np.sort(context.stream("rows").permutation(len(labels))[: self.rows])
+        rows = some(len(labels), self.rows, context.stream("rows"))
         ball, clean = self._prepared(context, rows, labels[rows])
         found: dict[str, Fallen] = {}
         with Progress("attacking", len(self.attacks), False if len(self.attacks) < 2 else None) as bar:

@@ -50,6 +50,21 @@ class Metric(NamedTuple):
     share: bool = False
 
 
+def _surprise(y: Array, p: Floats) -> Floats:
+    chosen = np.take_along_axis(p, y[:, None], axis=1)[:, 0]
+    return -np.log(np.clip(chosen, np.finfo(float).eps, 1.0))
+
+
+ROW_LOSSES: dict[str, Callable[[Array, Floats], Floats]] = {
+    "error": lambda y, p: (p.argmax(axis=1) != y).astype(float),
+    "log_loss": _surprise,
+    "brier": lambda y, p: np.sum((p - np.eye(p.shape[1])[y]) ** 2, axis=1),
+    "squared_error": lambda y, p: (p - y) ** 2,
+    "absolute_error": lambda y, p: np.abs(p - y),
+}
+"""The loss (B,) of each row, of labels and predictions; the first three of classes, the others of a regression."""
+
+
 # -- means over examples -------------------------------------------------------------------------------------------
 
 
@@ -72,23 +87,22 @@ def balanced_accuracy(y: Array, p: Floats, level: float, generator: np.random.Ge
 
 def log_loss(y: Array, p: Floats, level: float, generator: np.random.Generator) -> Estimate:
     """Mean of -ln p[label] (nats), probabilities kept above 2.2e-16; bootstrap-t interval."""
-    chosen = np.take_along_axis(p, y[:, None], axis=1)[:, 0]
-    return _mean(-np.log(np.clip(chosen, np.finfo(float).eps, 1.0)), level, generator)
+    return _mean(ROW_LOSSES["log_loss"](y, p), level, generator)
 
 
 def brier(y: Array, p: Floats, level: float, generator: np.random.Generator) -> Estimate:
     """Mean over examples of sum_k (p_k - [k = label])^2, from 0 to 2; with two classes twice the one-column form."""
-    return _mean(np.sum((p - np.eye(p.shape[1])[y]) ** 2, axis=1), level, generator)
+    return _mean(ROW_LOSSES["brier"](y, p), level, generator)
 
 
 def mae(y: Array, p: Floats, level: float, generator: np.random.Generator) -> Estimate:
     """Mean of |prediction - label|; bootstrap-t interval."""
-    return _mean(np.abs(p - y), level, generator)
+    return _mean(ROW_LOSSES["absolute_error"](y, p), level, generator)
 
 
 def rmse(y: Array, p: Floats, level: float, generator: np.random.Generator) -> Estimate:
     """Root of the mean of (prediction - label)^2; the root of that mean's bootstrap-t interval."""
-    square = _mean((p - y) ** 2, level, generator)
+    square = _mean(ROW_LOSSES["squared_error"](y, p), level, generator)
     root = np.sqrt(square.value)
     low, high = (float(np.sqrt(max(0.0, end))) for end in square.interval)
     interval = Interval(low, high, level, square.interval.kind)

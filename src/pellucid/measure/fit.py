@@ -12,11 +12,13 @@ from pellucid.core.dataset import Dataset
 from pellucid.core.features import features
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, stated
+from pellucid.core.randomness import some
 from pellucid.core.resampling import Interval, difference
 from pellucid.errors import InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.gap import TOLERANCE
 from pellucid.measure.noise_floor import disagreement, lower, mean_error, neighbours, upper, voted
+from pellucid.measure.performance import row_losses
 from pellucid.measure.twins import arrays_of, standardised
 from pellucid.shapes import Array, Floats
 
@@ -137,7 +139,7 @@ class Fit(Measure):
                 raise InvalidOption(f"Fit.noise: expected a share of wrong labels, from 0 to 1, got {self.noise!r}")
             return self.noise / unit, Interval(self.noise / unit, self.noise / unit, level, "given"), "given"
         classes = context.model.classes if context.task == "classification" else 0
-        picked = [np.sort(context.stream(s).permutation(len(context.data(s)))[: self.most]) for s in ("train", "test")]
+        picked = [some(len(context.data(s)), self.most, context.stream(s)) for s in ("train", "test")]
         sides = [context.data(s).take(rows) for s, rows in zip(("train", "test"), picked, strict=True)]
         known, asked = (context.labels(s)[rows] for s, rows in zip(("train", "test"), picked, strict=True))
         errors, least, tail = {"the model": new}, (0.0, 0.0), 0.5 + level / 2
@@ -160,10 +162,8 @@ class Fit(Measure):
 
 def _errors(context: Context, split: str) -> Floats:
     """The error of each row (B,): 0 or 1, or the squared error."""
-    labels = context.labels(split)
-    if context.task == "regression":
-        return (context.values(split) - labels) ** 2
-    return (context.probabilities(split).argmax(axis=1) != labels).astype(float)
+    name = "squared_error" if context.task == "regression" else "error"
+    return row_losses(context, split, name)
 
 
 def _spaces(context: Context, sides: list[Dataset]) -> dict[str, tuple[Floats, Floats]]:

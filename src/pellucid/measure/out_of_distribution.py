@@ -13,6 +13,7 @@ from pellucid.core import options
 from pellucid.core.dataset import Dataset, as_dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, figure, stated
+from pellucid.core.randomness import some
 from pellucid.core.resampling import Interval, clopper_pearson
 from pellucid.errors import InvalidInput, NotApplicable
 from pellucid.measure.base import Context, Measure
@@ -89,7 +90,7 @@ class OutOfDistribution(Measure):
     def compute(self, context: Context) -> Measurement:
         """See `Measure.compute`."""
         context.require_classes("scores familiarity by class")
-        test = context.data("test").take(_some(len(context.data("test")), self.most, context.stream("test")))
+        test = context.data("test").take(some(len(context.data("test")), self.most, context.stream("test")))
         others = self._others(test, context)
         if min(len(test), len(others)) < 10:
             few = f"{counted(len(test), 'test row')} with {counted(len(others), 'outlier')}"
@@ -123,7 +124,7 @@ class OutOfDistribution(Measure):
             context.model.prepare(others)
         except InvalidInput as problem:
             raise InvalidInput(f"OutOfDistribution.outliers: {problem}") from problem
-        return others.take(_some(len(others), self.most, context.stream("outliers")))
+        return others.take(some(len(others), self.most, context.stream("outliers")))
 
     def _known(self, context: Context) -> tuple[Known | None, str]:
         """The training rows' features; or why there are none."""
@@ -131,7 +132,7 @@ class OutOfDistribution(Measure):
             return None, ""
         if not context.has("train"):
             return None, "scores by features need train=pl.Dataset(x, y)"
-        rows = _some(len(context.data("train")), self.most, context.stream("train"))
+        rows = some(len(context.data("train")), self.most, context.stream("train"))
         try:
             logits, found = self._state(context, context.data("train").take(rows), True)
         except NotApplicable as reason:
@@ -152,10 +153,6 @@ def _logits(context: Context, scores: Floats) -> Floats:
     if context.model.output == "probabilities":
         return np.log(np.clip(scores, 1e-12, None)).astype(float)
     return np.column_stack([-scores / 2, scores / 2]).astype(float) if scores.shape[1] == 1 else scores.astype(float)
-
-
-def _some(count: int, most: int, generator: np.random.Generator) -> Array:
-    return np.sort(generator.permutation(count)[:most])
 
 
 def exchanged(data: Dataset, generator: np.random.Generator) -> Inputs:

@@ -12,7 +12,8 @@ from pellucid.core.numbers import counted, stated
 from pellucid.core.record import Value
 from pellucid.errors import InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
-from pellucid.measure.estimates import METRICS, Estimate, Metric, headline, of_task
+from pellucid.measure.estimates import METRICS, ROW_LOSSES, Estimate, Metric, headline, of_task
+from pellucid.shapes import Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +126,12 @@ def estimated(context: Context, name: str, split: str, level: float) -> Estimate
     labels = context.labels(split)
     answers = context.probabilities(split) if metric.task == "classification" else context.values(split)
     return metric.compute(labels, answers, level, context.stream(name, split))
+
+
+def row_losses(context: Context, split: str, name: str) -> Floats:
+    """A loss (B,) of each row of a split; see `ROW_LOSSES`."""
+    answers = context.probabilities(split) if context.task == "classification" else context.values(split)
+    return ROW_LOSSES[name](context.labels(split), answers)
 
 
 def _told(metric: Metric, name: str, found: Estimate, count: int) -> str:

@@ -65,9 +65,8 @@ class SeedVariance(Measure):
         Bouthillier et al. 2021, arXiv:2103.03098.
 
     Limits:
-        About this way of training on these rows: other rows to train on move it more. All are judged on the same test rows,
-            so what
-        those add by chance is not in it. The interval is exact for normal metrics only, and five seeds do not show
+        About this way of training on these rows: other rows to train on move it more. All are judged on the same test rows, so
+        what those add by chance is not in it. The interval is exact for normal metrics only, and five seeds do not show
         whether one training in twenty fails. Where all metrics are equal, the true spread may still be up to about one test row.
     """
 

@@ -12,6 +12,7 @@ from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, figure, stated
+from pellucid.core.randomness import some
 from pellucid.core.resampling import Interval, bootstrap_counts, student
 from pellucid.data.corruptions import SEVERITIES, USUAL, Corruption, Reference, corruptions, reference
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable
@@ -170,8 +171,7 @@ class _Quality:
 
     def __init__(self, context: Context, most: int | None) -> None:
         labels, scores = context.labels("test"), context.scores("test")
-        drawn = context.stream("rows").permutation(len(labels))[:most]
-        self.rows, self._context = np.sort(drawn), context
+        self.rows, self._context = some(len(labels), most, context.stream("rows")), context
         self.labels, self.classes = labels[self.rows], context.task == "classification"
         self.name = "accuracy" if self.classes else "R2"
         if not self.classes and np.ptp(self.labels) == 0:

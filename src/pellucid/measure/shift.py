@@ -12,6 +12,7 @@ from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, stated
+from pellucid.core.randomness import some
 from pellucid.errors import InvalidInput, NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.estimates import auroc
@@ -106,7 +107,7 @@ class ShiftDetection(Measure):
         train, test = (context.data(s).take(rows) for s, rows in zip(("train", "test"), sides, strict=True))
         names, one, two = columns_of(train, test, context.stream("directions"))
         first, second = (
-            _drawn(len(d), self.most, context.stream("rows", s)) for s, d in (("train", train), ("test", test))
+            some(len(d), self.most, context.stream("rows", s)) for s, d in (("train", train), ("test", test))
         )
         here, there = _scaled(*as_numbers([a[first] for a in one], [b[second] for b in two]))
         if train.y is not None and test.y is not None:
@@ -276,10 +277,6 @@ def recorded(name: str, one: Array, two: Array, columns: int) -> list[dict[str, 
 
 
 # -- all columns together ------------------------------------------------------------------------------------------
-
-
-def _drawn(count: int, most: int, generator: np.random.Generator) -> Array:
-    return np.arange(count) if count <= most else np.sort(generator.permutation(count)[:most])
 
 
 def as_numbers(one: Sequence[Array], two: Sequence[Array]) -> tuple[Floats, Floats]:

@@ -13,9 +13,11 @@ from pellucid.core.dataset import Dataset
 from pellucid.core.features import features
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, figure, stated
+from pellucid.core.randomness import some
 from pellucid.core.resampling import Interval, clopper_pearson, difference, student
 from pellucid.errors import NotApplicable
 from pellucid.measure.base import Context, Measure
+from pellucid.measure.performance import row_losses
 from pellucid.measure.slice_search import Candidate, Table, by_clusters, by_trees, most_suspicious, table_of
 from pellucid.shapes import Array, Floats
 
@@ -106,7 +108,7 @@ class SliceDiscovery(Measure):
     def compute(self, context: Context) -> Measurement:
         """See `Measure.compute`."""
         whole = context.data("test")
-        rows = np.sort(context.stream("rows").permutation(len(whole))[: self.most])
+        rows = some(len(whole), self.most, context.stream("rows"))
         name, losses = _losses(context, self.loss, rows)
         data = whole.take(rows)
         first = _half(data, context.stream("halves"))
@@ -189,16 +191,7 @@ def _losses(context: Context, asked: str | None, rows: Array) -> tuple[str, Floa
     name = asked or ("error" if context.task == "classification" else "squared_error")
     if LOSSES[name][0] != context.task:
         raise NotApplicable(f"SliceDiscovery.loss: {name} is of a {LOSSES[name][0]}, but {context.model.name} is none")
-    y = context.labels("test")[rows]
-    if context.task == "regression":
-        wrong = context.values("test")[rows] - y
-        return name, wrong**2 if name == "squared_error" else np.abs(wrong)
-    p = context.probabilities("test")[rows]
-    if name == "error":
-        return name, (p.argmax(axis=1) != y).astype(float)
-    if name == "brier":
-        return name, np.sum((p - np.eye(p.shape[1])[y]) ** 2, axis=1)
-    return name, -np.log(np.maximum(p[np.arange(len(y)), y], np.finfo(float).eps))
+    return name, row_losses(context, "test", name)[rows]
 
 
 def _half(data: Dataset, generator: np.random.Generator) -> Array:

@@ -13,6 +13,7 @@ from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import stated
+from pellucid.core.randomness import some
 from pellucid.core.resampling import Interval
 from pellucid.errors import InvalidInput, NotApplicable
 from pellucid.measure.base import Context, Measure
@@ -159,7 +160,7 @@ def _rows(context: Context, most: int) -> _Rows:
     whole = context.data("train")
     if whole.y is None:
         raise InvalidInput("train: TargetLeakage needs labels; give train=pl.Dataset(x, y)")
-    data = whole.take(np.sort(context.stream("rows").permutation(len(whole))[:most]))
+    data = whole.take(some(len(whole), most, context.stream("rows")))
     if (table := table_of(data)) is None:
         raise NotApplicable(f"TargetLeakage looks at the columns of a table, and the rows are of kind {data.kind}")
     if data.groups is not None and len(np.unique(data.groups)) < FOLDS:
