@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pellucid.explain.base import explain as explain
     from pellucid.improve.compare import compare as compare
     from pellucid.improve.recipe import Recipe as Recipe
-    from pellucid.improve.recipe import improve as improve
+    from pellucid.improve.run import improve as improve
     from pellucid.measure.base import Measurement as Measurement
     from pellucid.measure.base import default_measures as default_measures
     from pellucid.measure.base import measure as measure
@@ -54,7 +54,7 @@ _HOMES = {
     "Measurement": "core.measurement", "Model": "core.model", "Recipe": "improve.recipe", "Unit": "core.target",
     "AttentionReading": "explain.attention.reading", "attention": "explain.attention.reading",
     "audit": "report.audit", "compare": "improve.compare", "default_measures": "measure.base", "explain": "explain.base",
-    "improve": "improve.recipe",
+    "improve": "improve.run",
     "load": "core.record", "measure": "measure.base", "verify": "verify.base", "wrap": "core.model",
     **dict.fromkeys(("Background", "Blurred", "MaskToken"), "core.baselines"),
     **dict.fromkeys(_COMPOSITES, "explain.propagation.composites"), **dict.fromkeys(_RULES, "explain.propagation.rules"),

@@ -44,7 +44,9 @@ class UnsafeModel(PellucidError):
 
 
 class TrainingDiverged(PellucidError, ArithmeticError):
-    """Training reached a loss that is no number."""
+    """Training reached a loss that is no number; `model` is the Keras model with the last good weights."""
+
+    model: object = None
 
 
 class UnreadableFile(PellucidError, ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from pellucid.core.progress import Progress
 from pellucid.core.randomness import seeded
 from pellucid.core.record import Value
 from pellucid.core.splitting import holdout
+from pellucid.core.tensors import to_array
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable, PellucidError, TrainingDiverged
 from pellucid.shapes import Array, Floats
 
@@ -93,7 +95,8 @@ def fit(
 ) -> dict[str, Floats]:
     """Train a compiled Keras model and give Keras's log, one number an epoch.
 
-    Interrupting it leaves the model as trained so far, and every global random state as it was before.
+    Interrupting it leaves the model as it was after the last whole epoch, and so does a loss that is no number; every global
+    random state is left as it was before.
 
     Args:
         model: The model; it is changed in place.
@@ -105,17 +108,21 @@ def fit(
 
     Raises:
         InvalidInput: Data without labels, or data that the model does not take.
-        InvalidOption: A setting that `fit` sets itself.
-        TrainingDiverged: The loss became NaN or infinite.
+        InvalidOption: A setting that `fit` sets itself, or class weights that leave a class out.
+        TrainingDiverged: The loss became NaN or infinite; it says at which step.
     """
     options = {"epochs": EPOCHS, "batch_size": BATCH, "shuffle": True, **_allowed(settings or {})}
     y = labels(model, train)
-    watcher = _watcher()
+    if "class_weight" in options:
+        weights_of_classes(options["class_weight"], train)
     with Progress(f"training {model.name}", options["epochs"], progress) as bar, seeded(seed, "fit"):
-        steps = [watcher(bar), *callbacks]
+        watcher = _watcher()(bar)
         try:
-            history = model.fit(train.x, y, verbose=0, callbacks=steps, **options)
-        except PellucidError:
+            history = model.fit(train.x, y, verbose=0, callbacks=[watcher, *callbacks], **options)
+        except (PellucidError, KeyboardInterrupt) as problem:
+            watcher.go_back()
+            if isinstance(problem, TrainingDiverged):
+                problem.model = model
             raise
         except (ValueError, TypeError) as problem:
             raise InvalidInput(f"{model.name} could not be trained on {_shapes(train, y)}: {problem}") from problem
@@ -132,6 +139,12 @@ def _allowed(settings: Mapping[str, Any]) -> Mapping[str, Any]:
         if not isinstance(settings[name], int) or settings[name] < 1:
             raise InvalidOption(f"fit: {name}: expected a whole number of at least 1, got {settings[name]!r}")
     return settings
+
+
+def batch_size(settings: Mapping[str, Any] | None) -> int:
+    """The batch of training; what it must be is told by `fit`."""
+    given = (settings or {}).get("batch_size")
+    return given if isinstance(given, int) and given > 0 else BATCH
 
 
 def _shapes(data: Dataset, y: Array) -> str:
@@ -176,24 +189,62 @@ def _check_classes(model: Any, y: Array) -> None:
         raise InvalidInput(f"y: the model's classes are {told}, got {y[at]} at {at}")
 
 
+def weights_of_classes(given: Any, train: Dataset) -> Array:
+    """The weight (B,) of each training example from weights of classes by number.
+
+    Raises:
+        InvalidOption: No weights by class number, or a class of the training data without one.
+    """
+    if not isinstance(given, Mapping) or not all(isinstance(w, Real) and 0 <= w < np.inf for w in given.values()):  # type: ignore[operator]
+        raise InvalidOption(f"fit: class_weight: expected weights of at least 0 by class number, got {given!r}")
+    classes = np.unique(train.y) if train.y is not None else np.array([])
+    if missing := [c for c in classes.tolist() if c not in given]:
+        raise InvalidOption(f"fit: class_weight: expected a weight for each class, got none for {missing[0]}")
+    return np.array([given[c] for c in train.y.tolist()], np.float32) if train.y is not None else np.array([])
+
+
 def _watcher() -> type:
     from keras.callbacks import Callback
 
     class Watcher(Callback):
-        """Moves the bar, and stops training whose loss is no number any more."""
+        """Moves the bar, keeps the weights of the last whole epoch, and stops training whose loss is no number any more."""
+
+        async_safe = True  # a look at a number; waiting for it would slow small models down
 
         def __init__(self, bar: Progress) -> None:
             super().__init__()
-            self._bar = bar
+            self._bar, self._epoch, self._kept = bar, 0, []
 
-        def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+            self._kept = self._weights()
+
+        def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+            self._epoch = epoch
+
+        def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
             loss = (logs or {}).get("loss", 0.0)
             if not np.isfinite(loss):
                 raise TrainingDiverged(
-                    f"the loss became {loss} in epoch {epoch + 1}; try a smaller learning rate, "
+                    f"the loss became {loss} at step {batch + 1} of epoch {self._epoch + 1}; the model has the weights of "
+                    f"{f'epoch {self._epoch}' if self._epoch else 'the start'}; try a smaller learning rate, "
                     "inputs scaled to about one, or a weaker penalty"
                 )
+
+        def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+            self._kept = self._weights()
             self._bar.advance()
+
+        def go_back(self) -> None:
+            """Give the model the weights of the last whole epoch."""
+            for variable, value in zip(self._variables(), self._kept, strict=False):
+                variable.assign(value)
+
+        def _variables(self) -> list[Any]:
+            model: Any = self.model
+            return list(model.trainable_variables) + list(model.non_trainable_variables)
+
+        def _weights(self) -> list[Array]:
+            return [to_array(v.value).copy() for v in self._variables()]
 
     return Watcher
 

@@ -50,7 +50,7 @@ def test_supervision_moves_attention_to_the_marks_and_costs_no_accuracy_here():
     unseen, _, _, where = sentences(seed=1)
     rows = np.arange(len(unseen))
     plain, taught = (
-        pl.improve(build(), recipe, train=(x, y), validation=(x, y), fit={"epochs": 12}, seed=0)
+        pl.improve(build(), recipe, train=(x, y), fit={"epochs": 12}, seed=0)
         for recipe in (pl.Recipe(), pl.AttentionSupervision(marks, strength=0.5))
     )
     assert plain.history["accuracy"][-1] > 0.95
@@ -168,7 +168,9 @@ def test_several_inputs_are_handed_on_by_name():
         return net
 
     data = pl.Dataset({"tokens": x, "number": np.ones((64, 1), "float32")}, y)
-    run = pl.improve(make, pl.AttentionSupervision(marks), train=data, validation=data, fit={"epochs": 2}, seed=0)
+    more, labels, _, _ = sentences(64, seed=1)
+    held = pl.Dataset({"tokens": more, "number": np.ones((64, 1), "float32")}, labels)
+    run = pl.improve(make, pl.AttentionSupervision(marks), train=data, validation=held, fit={"epochs": 2}, seed=0)
     assert run.history["val_loss"].shape == (2,)
 
 

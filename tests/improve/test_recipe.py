@@ -11,6 +11,8 @@ from pellucid.errors import InvalidInput, InvalidOption, NotApplicable, Training
 DRAW = np.random.default_rng(0)
 X = DRAW.normal(size=(96, 4)).astype("float32")
 Y = (X[:, 0] + X[:, 1] > 0).astype(int)
+HELD_X = DRAW.normal(size=(40, 4)).astype("float32")
+HELD_Y = (HELD_X[:, 0] + HELD_X[:, 1] > 0).astype(int)
 FIT = {"epochs": 3, "batch_size": 32}
 FAST = {"jit_compile": keras.backend.backend() == "jax"}
 
@@ -79,7 +81,7 @@ def test_order_does_not_change_training():
 
 @pytest.mark.parametrize("make", [build, build_own])
 def test_log_adds_up_to_the_last_bit(make):
-    run = improve(make, pl.Recipe(pl.L2(0.02), pl.L1(0.003)), validation=(X[:40], Y[:40]))
+    run = improve(make, pl.Recipe(pl.L2(0.02), pl.L1(0.003)), validation=(HELD_X, HELD_Y))
     history = run.history
     for before in ("", "val_"):
         total = history[f"{before}data_loss"] + history["penalty"]["l1"] + history["penalty"]["l2"]
@@ -99,15 +101,15 @@ def test_penalties_match_numpy_every_epoch(make):
 
     from pellucid import training
     from pellucid.core.dataset import Dataset
+    from pellucid.improve.log import Log, Part
     from pellucid.improve.penalties import Ledger
-    from pellucid.improve.recipe import _log_class
 
     model = training.fresh(make, 0)
     model(X[:1])
     ledger = Ledger(model, (pl.L2(0.02), pl.L1(0.003)))
-    log = _log_class()(ledger, model, {"": Dataset(X, Y)}, 50)
+    log = Log(model, ledger, [Part(model, Dataset(X, Y))], 50, np.arange(len(X)))
     with ledger.charged():
-        training.fit(model, Dataset(X, Y), settings=FIT, callbacks=[log, Spy()], progress=False)
+        training.fit(model, Dataset(X, Y), settings=FIT, callbacks=[log.callback(), Spy()], progress=False)
     for row, weights in zip(log.rows, seen, strict=True):
         squares = sum(float((w.astype(float) ** 2).sum()) for w in weights)
         sizes = sum(float(np.abs(w.astype(float)).sum()) for w in weights)
@@ -116,9 +118,9 @@ def test_penalties_match_numpy_every_epoch(make):
 
 
 def test_data_loss_is_that_of_the_kept_weights():
-    run = improve(build, pl.L2(0.05), validation=(X[:40], Y[:40]))
+    run = improve(build, pl.L2(0.05), validation=(HELD_X, HELD_Y))
     assert run.history["data_loss"][-1] == pytest.approx(cross_entropy(run.model, X, Y), rel=1e-5)
-    assert run.history["val_data_loss"][-1] == pytest.approx(cross_entropy(run.model, X[:40], Y[:40]), rel=1e-5)
+    assert run.history["val_data_loss"][-1] == pytest.approx(cross_entropy(run.model, HELD_X, HELD_Y), rel=1e-5)
     right = (run.model.keras.predict(X, verbose=0)[:, 0] > 0.5) == Y
     assert run.history["accuracy"][-1] == pytest.approx(right.mean())
 
@@ -221,8 +223,11 @@ def test_interruption_leaves_no_penalty_behind():
             return [Stop()]
 
     before = random.getstate()
-    with pytest.raises(KeyboardInterrupt):
-        improve(kept, Interrupting(0.1))
+    run = improve(kept, Interrupting(0.1))
+    assert run.interrupted
+    assert run.epochs == 1
+    assert "interrupted" in run.provenance.notes[0]
+    assert run.history["data_loss"][0] == pytest.approx(cross_entropy(run.model, X, Y), rel=1e-5)
     assert all(v.regularizer is None for v in held[0].trainable_variables)
     assert random.getstate() == before
 

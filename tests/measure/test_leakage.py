@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 import pellucid as pl
+from pellucid.core.copies import digests
 from pellucid.errors import InvalidInput
-from pellucid.measure.twins import digests
 
 
 def measured(train, test, measure=None):

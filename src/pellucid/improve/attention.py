@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from pellucid.core import options
+from pellucid.core.dataset import Dataset
 from pellucid.errors import InvalidInput, InvalidOption
-from pellucid.improve.base import Remedy
+from pellucid.improve.step import Batch, Seen, Step, StepRemedy
 from pellucid.shapes import Array, Tensor
 
 SMALL = 1e-8
@@ -20,15 +21,17 @@ SMALL = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
-class AttentionRemedy(Remedy):
+class AttentionRemedy(StepRemedy):
     """A price on what a model attends to, added to its loss while it trains."""
 
-    def beside(self, examples: int) -> Array | None:
-        """What the price has to know of each example (B, ...), besides its attention; None: nothing."""
-        return None
+    attends = True
+
+    def term(self, batch: Batch, seen: Seen, step: Step) -> Tensor:
+        """See `StepRemedy.term`."""
+        return self.price(seen.attention, batch.beside[self.slot].get("marks"))
 
     @abstractmethod
-    def price(self, weights: Mapping[str, Tensor], beside: Tensor | None) -> Tensor:
+    def price(self, weights: Mapping[str, Tensor], marks: Tensor | None) -> Tensor:
         """The price (B,) of attention weights (B, H, Q, K), by the name of their layer in the order they run."""
 
     def chosen(self, weights: Mapping[str, Tensor], layer: str | None) -> Tensor:
@@ -97,23 +100,23 @@ class AttentionSupervision(AttentionRemedy):
                 f"AttentionSupervision.rationales: expected marks of at least 0, of shape (B, T), got {marks.dtype} {marks.shape}"
             )
 
-    def beside(self, examples: int) -> Array | None:
+    def beside(self, train: Dataset) -> dict[str, Array]:
         """Marks (B, T) that add up to one, or to nothing."""
         marks = np.asarray(self.rationales, np.float32)
-        if len(marks) != examples:
+        if len(marks) != len(train):
             raise InvalidInput(
-                f"AttentionSupervision.rationales: expected a row for each of the {examples} training examples, got {len(marks)}"
+                f"AttentionSupervision.rationales: expected a row for each of {len(train)} training examples, got {len(marks)}"
             )
         total = marks.sum(1, keepdims=True)
-        return np.divide(marks, total, out=np.zeros_like(marks), where=total > 0)
+        return {"marks": np.divide(marks, total, out=np.zeros_like(marks), where=total > 0)}
 
-    def price(self, weights: Mapping[str, Tensor], beside: Tensor | None) -> Tensor:
+    def price(self, weights: Mapping[str, Tensor], marks: Tensor | None) -> Tensor:
         """See `AttentionRemedy.price`."""
         from keras import ops
 
         rows = ops.mean(self.chosen(weights, self.layer), axis=1)
         attended = ops.mean(rows, axis=1) if self.query is None else rows[:, self.query]
-        marks, front = beside, attended.shape[-1] - beside.shape[-1]  # type: ignore[union-attr]
+        front = attended.shape[-1] - marks.shape[-1]  # type: ignore[union-attr]
         if front not in (0, 1):
             raise InvalidInput(
                 f"AttentionSupervision.rationales: expected marks for the {attended.shape[-1]} positions of the attention, "
@@ -160,15 +163,10 @@ class AttentionEntropy(AttentionRemedy):
         if isinstance(self.strength, bool) or not isinstance(self.strength, Real) or not np.isfinite(self.strength):
             raise InvalidOption(f"AttentionEntropy.strength: expected a finite number, got {self.strength!r}")
 
-    def price(self, weights: Mapping[str, Tensor], beside: Tensor | None) -> Tensor:
+    def price(self, weights: Mapping[str, Tensor], marks: Tensor | None) -> Tensor:
         """See `AttentionRemedy.price`."""
         from keras import ops
 
         read = list(weights.values()) if self.layer is None else [self.chosen(weights, self.layer)]
         each = [ops.mean(-ops.sum(w * ops.log(w + SMALL), axis=-1), axis=(1, 2)) for w in read]
         return self.strength * sum(each[1:], each[0]) / len(each)
-
-
-def attentive(remedies: Sequence[Remedy]) -> list[AttentionRemedy]:
-    """Those of the remedies that put a price on attention."""
-    return [r for r in remedies if isinstance(r, AttentionRemedy)]

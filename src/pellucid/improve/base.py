@@ -1,9 +1,11 @@
-"""What a remedy is: the three places where it can act on training, and nothing else."""
+"""What a remedy is: the places where it can act on training, and nothing else."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from pellucid.core.dataset import Dataset
 from pellucid.core.record import Value
 from pellucid.shapes import Tensor
 
@@ -11,15 +13,29 @@ from pellucid.shapes import Tensor
 class Remedy(Value):
     """A change to how a model is trained. Each hook is left as it is where the remedy does not act.
 
-    A recipe first rebuilds the model with every remedy, then adds every penalty, then starts every schedule; so the
-    order in which remedies are given does not matter.
+    A recipe first prepares the data with every remedy, then rebuilds the model, then adds every penalty, then starts every
+    schedule, and finishes the trained model last; within each, remedies act by `rank`, then by name. So the order in which
+    they are given does not matter.
     """
 
     slot: ClassVar[str] = ""
     """What the remedy takes hold of; a recipe has room for one remedy a slot."""
 
+    against: ClassVar[dict[str, str]] = {}
+    """Slots of remedies that it cannot be used beside, and why."""
+
+    rank: ClassVar[int] = 0
+    """Remedies that act in the same place act in this order."""
+
+    members: int = 1
+    """Models that are trained apart, from seeds of their own, and joined."""
+
+    def prepare(self, train: Dataset, seed: int) -> Dataset:
+        """The training data that are learnt from; what is logged as the data loss is still that of `train`."""
+        return train
+
     def rebuild(self, model: Any) -> Any:
-        """The model with changed layers, compiled as it was; weights are kept."""
+        """The model with changed layers or another optimizer, compiled as it was; weights are kept."""
         return model
 
     def penalizes(self, variable: Any) -> bool:
@@ -33,3 +49,11 @@ class Remedy(Value):
     def callbacks(self, *, validated: bool) -> list[Any]:
         """Keras callbacks; `validated` says whether the log holds values on validation data."""
         return []
+
+    def join(self, models: Sequence[Any]) -> Any:
+        """One Keras model of the members, each trained by the rest of the recipe."""
+        raise NotImplementedError
+
+    def finish(self, model: Any, train: Dataset, validation: Dataset | None) -> Any:
+        """The Keras model after training: what it gives is changed, not what it has learnt."""
+        return model

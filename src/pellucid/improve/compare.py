@@ -16,7 +16,8 @@ from pellucid.core.record import Provenance, Record, Stopwatch, Value, versions
 from pellucid.core.registry import unknown
 from pellucid.core.resampling import Interval, student
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable, UnknownName
-from pellucid.improve.recipe import Recipe, improve
+from pellucid.improve.recipe import Recipe
+from pellucid.improve.run import improve
 from pellucid.shapes import Array, Floats
 from pellucid.training import Build
 

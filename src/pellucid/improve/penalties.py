@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from pellucid import training
 from pellucid.core import options
 from pellucid.core.tensors import to_array
 from pellucid.improve.base import Remedy
-from pellucid.improve.priced import Priced
-from pellucid.shapes import Tensor
+from pellucid.improve.step import Step
+from pellucid.shapes import Array, Tensor
 
 ON = ("kernels", "all")
 _NOT_KERNELS = ("bias", "gamma", "beta", "alpha", "scale")
@@ -117,17 +118,20 @@ class L1(_Penalty):
 
 
 class Ledger:
-    """The penalties of a recipe on one model: puts them into its loss, and says what each comes to. What its attention
-    costs, `priced`, the model adds itself.
+    """The penalties of a recipe on one model: puts them into its loss, and says what each comes to. What a changed step adds
+    to the loss, it adds itself.
 
     They hang on the variables, where Keras looks for weight penalties on every backend and for every kind of model,
     beside what hangs there already ("own").
     """
 
-    def __init__(self, model: Any, remedies: Sequence[Remedy], priced: Priced | None = None) -> None:
+    def __init__(
+        self, model: Any, remedies: Sequence[Remedy], step: Step | None = None, batch: int = training.BATCH
+    ) -> None:
+        self._batch = batch
         self._variables = list(model.trainable_variables)
         self._own = [variable.regularizer for variable in self._variables]
-        self._model, self._priced = model, priced
+        self._model, self._step = model, step
         self._terms = {r.slot: (r, [v for v in self._variables if r.penalizes(v)]) for r in remedies}
         self._terms = {slot: (remedy, found) for slot, (remedy, found) in self._terms.items() if found}
 
@@ -160,13 +164,16 @@ class Ledger:
 
     def _forget_compiled(self) -> None:
         """Compiled steps hold the penalties they were traced with."""
-        for model in (self._model, self._priced.inside.native) if self._priced else (self._model,):
+        for model in (self._model, self._step.native) if self._step else (self._model,):
             model.train_function = model.test_function = None
 
-    def amounts(self) -> dict[str, float]:
-        """What each penalty comes to at the present weights, summed in 64 bits; "own" is the model's."""
+    def amounts(self, rows: Array) -> dict[str, float]:
+        """What each penalty comes to at the present weights, summed in 64 bits; "own" is the model's.
+
+        What depends on examples is that of some rows of the training data.
+        """
         found = {slot: sum(map(_amount(r), values)) for slot, (r, values) in self._terms.items()}
-        found |= self._priced.amounts() if self._priced else {}
+        found |= self._step.amounts(rows, self._batch) if self._step else {}
         own = [(v, r) for v, r in zip(self._variables, self._own, strict=True) if r is not None]
         return found | ({"own": sum(float(to_array(r(v.value))) for v, r in own)} if own else {})
 

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pellucid.core import options
+from pellucid.core.copies import arrays_of, digests, shared
 from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, figure
 from pellucid.core.resampling import Interval, wilson
 from pellucid.errors import NotApplicable
 from pellucid.measure.base import Context, Measure
-from pellucid.measure.twins import arrays_of, digests, shared
 from pellucid.shapes import Array
 
 

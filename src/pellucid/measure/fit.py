@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pellucid.core import options
+from pellucid.core.copies import arrays_of
 from pellucid.core.dataset import Dataset
 from pellucid.core.features import features
 from pellucid.core.measurement import Measurement
@@ -19,7 +20,7 @@ from pellucid.measure.base import Context, Measure
 from pellucid.measure.gap import TOLERANCE
 from pellucid.measure.noise_floor import disagreement, lower, mean_error, neighbours, upper, voted
 from pellucid.measure.performance import row_losses
-from pellucid.measure.twins import arrays_of, standardised
+from pellucid.measure.twins import standardised
 from pellucid.shapes import Array, Floats
 
 FEWEST = 50

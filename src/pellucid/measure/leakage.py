@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pellucid.core import options
+from pellucid.core.copies import arrays_of, digests, shared
 from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, figure, stated
 from pellucid.core.resampling import wilson
 from pellucid.errors import InvalidInput, NotApplicable
 from pellucid.measure.base import Context, Measure
-from pellucid.measure.twins import arrays_of, digests, nearest, scale, shared, standardised
+from pellucid.measure.twins import nearest, scale, standardised
 from pellucid.shapes import Array
 
 

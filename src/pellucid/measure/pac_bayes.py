@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pellucid.core import options
+from pellucid.core.copies import arrays_of, digests
 from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.model import Model
@@ -23,7 +24,6 @@ from pellucid.measure.bounds import assumptions, largest_risk
 from pellucid.measure.drawn_weights import copied, drawn_error, units_of, weights_kept
 from pellucid.measure.kl_bounds import FEWEST, Paid, bound, chosen, divergences
 from pellucid.measure.retrained import Build, answering, check_build
-from pellucid.measure.twins import arrays_of, digests
 from pellucid.shapes import Array
 from pellucid.training import fit, fresh
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pellucid.core import options
+from pellucid.core.copies import arrays_of, shared
 from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, stated
@@ -16,7 +17,6 @@ from pellucid.core.randomness import some
 from pellucid.errors import InvalidInput, NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.estimates import auroc
-from pellucid.measure.twins import arrays_of, shared
 from pellucid.shapes import Array, Floats
 
 FEW = 10

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from pellucid.core.copies import arrays_of
 from pellucid.core.dataset import Dataset
-from pellucid.measure.twins import arrays_of
 from pellucid.shapes import Array, Floats
 
 TREES, DEPTH = 3, 3

@@ -1,0 +1,98 @@
+"""What is written down of a training: after each epoch the data loss and each price, with the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pellucid import training
+from pellucid.core.dataset import Dataset
+from pellucid.core.randomness import some, stream
+from pellucid.improve.penalties import Ledger
+from pellucid.shapes import Array
+
+FEWEST, SHARE = 500, 50
+"""Training rows that are logged after an epoch: so many, or one in so many; a log of all would cost a third of training."""
+
+
+class Part:
+    """Data that the log is about: how many of its rows, and what is put before the names."""
+
+    def __init__(self, model: Any, data: Dataset, before: str = "", rows: Array | None = None) -> None:
+        self.before, self.rows = before, np.arange(len(data)) if rows is None else rows
+        some_only = data if rows is None or len(rows) == len(data) else data.take(rows)
+        self._x, self._y = some_only.x, training.labels(model, some_only)
+
+    def evaluated(self, model: Any, batch: int) -> dict[str, float]:
+        """Loss and metrics, by name."""
+        found = model.evaluate(self._x, self._y, batch_size=batch, verbose=0, return_dict=True)
+        return {name: float(value) for name, value in found.items()}
+
+
+def logged(count: int, seed: int) -> Array:
+    """The training rows that are logged after each epoch."""
+    return some(count, max(FEWEST, count // SHARE), stream(seed, "log"))
+
+
+class Log:
+    """The rows of a log, and the Keras callback that writes them.
+
+    Args:
+        model: The model itself, not one around it: no price is in what it evaluates to.
+        ledger: The prices.
+        parts: What is evaluated after each epoch; the first is of training rows.
+        batch: Rows a step evaluates.
+        priced: Rows of what is learnt from whose prices are logged.
+    """
+
+    def __init__(self, model: Any, ledger: Ledger, parts: Sequence[Part], batch: int, priced: Array) -> None:
+        self._model, self._ledger, self._parts, self._batch, self._priced = model, ledger, parts, batch, priced
+        self.rows: list[dict[str, Any]] = []
+
+    def callback(self) -> Any:
+        """The callback; it puts what later callbacks look for into their logs."""
+        from keras.callbacks import Callback
+
+        log = self
+
+        class Writing(Callback):
+            def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+                row = log.written(log._parts, log._priced)
+                log.rows.append(row | {"running": dict(logs or {})})
+                if logs is not None:
+                    logs.update({n: v for n, v in row.items() if n.startswith("val_") or n == "data_loss"})
+
+        return Writing()
+
+    def written(self, parts: Sequence[Part], priced: Array) -> dict[str, Any]:
+        """Loss, data loss, prices and metrics of parts of the data, at the present weights."""
+        penalty = self._ledger.amounts(priced)
+        row: dict[str, Any] = {"penalty": penalty}
+        for part in parts:
+            with self._ledger.waived():
+                found = part.evaluated(self._model, self._batch)
+            data_loss = found.pop("loss")
+            row |= {f"{part.before}loss": data_loss + sum(penalty.values()), f"{part.before}data_loss": data_loss}
+            row |= {f"{part.before}{name}": value for name, value in found.items()}
+        return row
+
+    def whole(self, kept: int, train: Part, priced: Array) -> None:
+        """Write the epoch whose weights the model has once more, of all training rows."""
+        if len(self._priced) < len(priced):
+            self.rows[kept] |= self.written([train, *self._parts[1:]], priced)
+
+    def columns(self) -> dict[str, Any]:
+        """The log as arrays by name, one number an epoch."""
+        return _columns(self.rows)
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Rows of numbers, some of them nested, as arrays by name."""
+    return {
+        name: _columns([row[name] for row in rows])
+        if isinstance(first, Mapping)
+        else np.array([row[name] for row in rows])
+        for name, first in rows[0].items()
+    }

@@ -1,0 +1,102 @@
+"""The compiled loss of a Keras model, example by example."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pellucid.errors import NotApplicable
+from pellucid.shapes import Tensor
+
+_SPARSE, _ONE_HOT = "sparse_categorical_crossentropy", "categorical_crossentropy"
+_BINARY = "binary_crossentropy"
+
+
+class Rows:
+    """What a compiled model loses by each example.
+
+    Args:
+        model: A compiled Keras model with one output.
+        soft: Whether labels are distributions over the classes.
+
+    Raises:
+        NotApplicable: The loss is not one function of one output; or labels are to be distributions, and it takes class numbers
+            without being the cross-entropy.
+    """
+
+    def __init__(self, model: Any, *, soft: bool = False) -> None:
+        import keras
+
+        if not isinstance(model.loss, str) and not callable(model.loss):
+            raise NotApplicable(
+                f"{model.name} has a loss for each of several outputs; recipes change the step of one output"
+            )
+        self._loss = keras.losses.get(model.loss)
+        whole = isinstance(self._loss, keras.losses.Loss)
+        self.name = str(getattr(self._loss, "name", None) or getattr(self._loss, "__name__", ""))
+        self._each = self._loss.call if whole else self._loss
+        self._sum = whole and self._loss.reduction == "sum"
+        self._weighted_mean = whole and self._loss.reduction == "mean_with_sample_weight"
+        config = self._loss.get_config() if whole else {}
+        self.from_logits = bool(config.get("from_logits", False))
+        self.soft, self._model = soft, model
+
+    @property
+    def kind(self) -> str:
+        """ "sparse", "one-hot", "binary" cross-entropy, or "other"."""
+        return {_SPARSE: "sparse", _ONE_HOT: "one-hot", _BINARY: "binary"}.get(self.name, "other")
+
+    def labels(self, y: Tensor) -> Tensor:
+        """The labels as this step wants them: (B, K) distributions in place of class numbers where they are to be soft."""
+        from keras import ops
+
+        if not self.soft or self.kind != "sparse":
+            return y
+        return ops.one_hot(ops.cast(y, "int32"), self._model.output_shape[-1], dtype="float32")
+
+    def each(self, y: Tensor, outputs: Tensor) -> Tensor:
+        """The loss (B,) of each example."""
+        import keras
+        from keras import ops
+
+        if self.soft and self.kind == "sparse":
+            found = keras.losses.categorical_crossentropy(y, outputs, from_logits=self.from_logits)
+        else:
+            if len(y.shape) == 1 and len(outputs.shape) == 2 and self.kind != "sparse":
+                y = ops.expand_dims(y, -1)
+            found = self._each(ops.cast(y, outputs.dtype) if self.kind != "sparse" else y, outputs)
+        return ops.mean(ops.reshape(found, (ops.shape(outputs)[0], -1)), axis=1)
+
+    def together(self, losses: Tensor, weight: Tensor | None) -> Tensor:
+        """One number of the losses (B,) of a batch, as the compiled loss would make it."""
+        from keras import ops
+
+        weighted = losses if weight is None else losses * weight
+        if self._sum:
+            return ops.sum(weighted)
+        if self._weighted_mean and weight is not None:
+            return ops.sum(weighted) / ops.sum(weight)
+        return ops.mean(weighted)
+
+    def log_probabilities(self, outputs: Tensor) -> Tensor:
+        """Log-probabilities (B, K) of the classes, two of them for a single output.
+
+        Raises:
+            NotApplicable: The loss is no cross-entropy.
+        """
+        from keras import ops
+
+        if self.kind == "other":
+            raise NotApplicable(
+                f"the loss {self.name or self._loss!r} is no cross-entropy, so outputs are no probabilities"
+            )
+        if self.kind == "binary":
+            score = outputs[:, 0] if self.from_logits else _logit(outputs[:, 0])
+            return ops.stack([ops.log_sigmoid(-score), ops.log_sigmoid(score)], axis=1)
+        return ops.log_softmax(outputs, axis=-1) if self.from_logits else ops.log(ops.clip(outputs, 1e-7, 1.0))
+
+
+def _logit(p: Tensor) -> Tensor:
+    from keras import ops
+
+    p = ops.clip(p, 1e-7, 1 - 1e-7)
+    return ops.log(p) - ops.log1p(-p)

@@ -1,0 +1,249 @@
+"""The verb `improve`: train a fresh model by a recipe, and show where its loss comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pellucid import training
+from pellucid.core.copies import digests, shared
+from pellucid.core.dataset import Dataset, as_dataset
+from pellucid.core.model import Model, wrap
+from pellucid.core.model_files import load_model
+from pellucid.core.randomness import check_seed, seeded, stream
+from pellucid.core.record import Provenance, Record, Stopwatch, versions
+from pellucid.errors import InvalidInput
+from pellucid.improve.base import Remedy
+from pellucid.improve.log import Log, Part, logged
+from pellucid.improve.penalties import Ledger
+from pellucid.improve.recipe import Recipe
+from pellucid.improve.step import Step
+
+_FILE = "model.keras"
+
+
+@dataclass(frozen=True, eq=False)
+class Run(Record):
+    """One training by a recipe, or several whose models are joined: the log is then that of the first.
+
+    Attributes:
+        model: The trained model, wrapped; `model.keras` is the Keras model. No penalty is left in its loss.
+        history: By name an array with one number an epoch, all of them found after the epoch with its last weights, in
+            inference mode: `loss` = `data_loss` (the compiled loss) + the sum of `penalty` (a dict by name: "l2", "l1", and
+            "own" for what the model was built with), and every compiled metric; with `val_` before it the same on validation
+            data. Of more than 500 training rows 500 are logged, drawn once, or a 50th if that is more; all of them at the
+            epoch `kept`. `running` is Keras's own log: averages over an epoch's batches, while weights and dropout changed.
+        recipe: What was done.
+        kept: The epoch, from 0, whose weights the model has: the last, unless a schedule went back to a better one.
+        interrupted: Whether training was ended by Ctrl-C; the model is then that of the last whole epoch.
+        provenance: Seed, cost, versions.
+    """
+
+    model: Model
+    history: Mapping[str, Any]
+    recipe: Recipe
+    kept: int
+    interrupted: bool = False
+    provenance: Provenance = field(default_factory=Provenance)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained."""
+        return len(self.history["loss"])
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the record and, beside it, the model as `model.keras`."""
+        folder = super().save(folder)
+        self.model.keras.save(folder / _FILE)
+        return folder
+
+    def bring_back(self, folder: Path) -> None:
+        """The model, read in safe mode."""
+        object.__setattr__(self, "model", wrap(load_model(folder / _FILE)))
+
+    def __str__(self) -> str:
+        parts = [f"{name} {amounts[self.kept]:.4g}" for name, amounts in self.history["penalty"].items()]
+        told = " + ".join([f"data loss {self.history['data_loss'][self.kept]:.4g}", *parts])
+        return f"{self.recipe}: loss {self.history['loss'][self.kept]:.4g} = {told} after epoch {self.kept + 1} of {self.epochs}"
+
+
+def improve(
+    build: training.Build,
+    recipe: Recipe | Remedy,
+    *,
+    train: Any,
+    validation: Any = None,
+    fit: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Run:
+    """Train a fresh model by a recipe.
+
+        loss = data loss + sum over penalties,   e.g. L2: strength * sum over i of w_i^2
+
+    The model keeps the user's optimizer, loss, metrics and penalties of its own. After every epoch the data loss and
+    each penalty are found with the same weights, in inference mode on the whole training set, so that they add up.
+
+    Args:
+        build: A function without arguments that returns a compiled Keras model.
+        recipe: A `Recipe`, or a single remedy.
+        train: A `Dataset` or an (x, y) pair to learn from.
+        validation: The same, held out from `train`, for schedules and for the log; None if nothing needs it.
+        fit: `epochs` (20), `batch_size` (32) and whatever else `keras.Model.fit` takes.
+        seed: Decides initial weights, order of examples, dropout; the same seed gives the same model.
+        progress: Whether to show a bar of epochs; None for "where there is a terminal".
+
+    Raises:
+        InvalidInput: A builder that gives no compiled model; data that do not fit it; a schedule without validation; validation
+            examples that are training examples.
+        NotApplicable: A remedy that this model has no place for.
+        TrainingDiverged: The loss became NaN or infinite; it says at which step, and its `model` has the last good weights.
+
+    Example:
+        >>> import keras, numpy as np, pellucid as pl
+        >>> def build():
+        ...     net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        ...     net.compile("sgd", "mse")
+        ...     return net
+        >>> x = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
+        >>> run = pl.improve(build, pl.L2(0.1), train=(x, x[:, 0]), fit={"epochs": 3})
+        >>> bool(np.all(run.history["loss"] == run.history["data_loss"] + run.history["penalty"]["l2"]))
+        True
+
+    Limits:
+        The log costs a pass over at most 500 training rows an epoch, or a 50th of them, and over all of them once. Losses that
+        layers add themselves (activity penalties) are part of the data loss. Ctrl-C ends training early: what is done is given
+        back, as it was after the last whole epoch.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe(recipe)
+    check_seed(seed)
+    clock, data = Stopwatch(), as_dataset(train)
+    held = None if validation is None else as_dataset(validation)
+    if held is not None:
+        _refuse_overlap(data, held)
+    runs: list[_Trained] = []
+    for number in _seeds(recipe, seed):
+        runs.append(_trained(build, recipe, data, held, fit, seed=number, progress=progress))
+        if runs[-1].interrupted:
+            break
+    model = runs[0].model if recipe.joining is None else recipe.joining.join([run.model for run in runs])
+    for remedy in recipe.remedies:
+        model = remedy.finish(model, data, held)
+    wrapped = wrap(model)
+    rows = sum(len(run.history["loss"]) for run in runs) * (len(data) + (len(held) if held else 0))
+    notes = tuple(dict.fromkeys(note for run in runs for note in run.notes))
+    about = Provenance(recipe, seed, rows, clock.seconds, wrapped.fingerprint(), versions=versions(), notes=notes)
+    return Run(wrapped, runs[0].history, recipe, runs[0].kept, runs[-1].interrupted, about)
+
+
+def _seeds(recipe: Recipe, seed: int) -> list[int]:
+    """A seed for each member: the first is that of the model alone."""
+    others = 0 if recipe.joining is None else recipe.joining.members - 1
+    return [seed, *map(int, stream(seed, "members").integers(2**31, size=others))]
+
+
+def _refuse_overlap(train: Dataset, validation: Dataset) -> None:
+    """Raise where examples are in both, more than copies within the training data let expect."""
+    if len(both := shared(train.ids, validation.ids)):
+        raise InvalidInput(
+            f"validation: the example {both[0]!r} (ids) is in train as well; hold out examples of their own"
+        )
+    inside, outside = digests(train.x, validation.x)
+    known, again = set(inside), len(inside) - len(set(inside))
+    copies = sum(row in known for row in outside)
+    expected = len(outside) * min(1.0, 2 * again / len(inside))
+    if copies > expected + 3 * np.sqrt(expected) + 0.01 * len(outside):
+        raise InvalidInput(
+            f"validation: {copies} of its {len(outside)} examples are copies of training examples (train has {again} copies "
+            "within itself); what is stopped or chosen by them would look too good: hold out examples of their own"
+        )
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What one training gave."""
+
+    model: Any
+    history: dict[str, Any]
+    kept: int
+    notes: tuple[str, ...]
+    interrupted: bool
+
+
+def _trained(
+    build: training.Build,
+    recipe: Recipe,
+    data: Dataset,
+    held: Dataset | None,
+    fit: Mapping[str, Any] | None,
+    *,
+    seed: int,
+    progress: bool | None,
+) -> _Trained:
+    """One model, trained by what the recipe says of data, model, step and schedules."""
+    schedules = [call for remedy in recipe.remedies for call in remedy.callbacks(validated=held is not None)]
+    learnt = data
+    for remedy in recipe.remedies:
+        learnt = remedy.prepare(learnt, seed)
+    model = _prepared(build, recipe, learnt, seed)
+    step, settings = _step(model, recipe, learnt, fit, seed)
+    trained = step.model if step else model
+    batch = training.batch_size(fit)
+    ledger = Ledger(trained, recipe.remedies, step, batch)
+    parts = [Part(model, data, rows=logged(len(data), seed)), *([Part(model, held, "val_")] if held else [])]
+    log = Log(model, ledger, parts, 4 * batch, logged(len(learnt), seed))
+    fed = learnt if step is None else Dataset(step.given(), learnt.y)
+    interrupted = False
+    with ledger.charged():
+        try:
+            training.fit(
+                trained, fed, settings=settings, seed=seed, callbacks=[log.callback(), *schedules], progress=progress
+            )
+        except KeyboardInterrupt:
+            interrupted = True
+            if not log.rows:
+                raise
+        last = len(log.rows) - 1
+        best = next((call.best_epoch for call in schedules if getattr(call, "best_weights", None)), last)
+        kept = last if interrupted else int(best)
+        log.whole(kept, Part(model, data), np.arange(len(learnt)))
+    return _Trained(model, log.columns(), kept, _notes(kept, last, interrupted), interrupted)
+
+
+def _prepared(build: training.Build, recipe: Recipe, data: Dataset, seed: int) -> Any:
+    """A fresh model, rebuilt by the remedies, with its weights made."""
+    model = training.fresh(build, seed)
+    with seeded(seed, "recipe"):
+        for remedy in recipe.remedies:
+            model = remedy.rebuild(model)
+        if not model.built:
+            one = data.take(slice(0, 1)).x
+            model(one, training=False)
+    return model
+
+
+def _step(
+    model: Any, recipe: Recipe, data: Dataset, fit: Mapping[str, Any] | None, seed: int
+) -> tuple[Step | None, Mapping[str, Any] | None]:
+    """The changed step, if there is one, and what is left to tell Keras: weights of examples go with the step."""
+    if not recipe.in_steps:
+        return None, fit
+    settings = dict(fit or {})
+    weight = settings.pop("sample_weight", None)
+    if (by_class := settings.pop("class_weight", None)) is not None:
+        weights = training.weights_of_classes(by_class, data)
+        weight = weights if weight is None else weights * np.asarray(weight)
+    with seeded(seed, "step"):
+        return Step(model, recipe.in_steps, data, seed=seed, weight=weight), settings
+
+
+def _notes(kept: int, last: int, interrupted: bool) -> tuple[str, ...]:
+    if interrupted:
+        return (f"training was interrupted; the weights are those after epoch {last + 1}",)
+    if kept == last:
+        return ()
+    return (f"training ended after epoch {last + 1}; the weights of epoch {kept + 1} were the best and are kept",)

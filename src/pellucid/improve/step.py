@@ -1,0 +1,315 @@
+"""A step of training that a recipe changes: what it sees, what its loss is, and where that is evaluated.
+
+The model of the user is trained inside another Keras model, which is given the labels as well and adds the loss itself. So
+one piece of code serves every backend: what is differentiated, compiled and updated is left to Keras.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pellucid import training
+from pellucid.core import layers
+from pellucid.core.attention import rows_each, sites, watched
+from pellucid.core.dataset import Dataset
+from pellucid.core.model import Model
+from pellucid.errors import NotApplicable
+from pellucid.improve.base import Remedy
+from pellucid.improve.rows import Rows
+from pellucid.shapes import Array, Tensor
+
+LABEL, WEIGHT = "label_", "weight_"
+"""Names of the inputs that hold the labels and the weights of examples."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Examples on their way through a step.
+
+    Attributes:
+        x: What the model takes: a tensor, or a dict of them.
+        y: Labels (B,), or (B, K) where each is a distribution over the classes.
+        weight: The weight of each example (B,), or None.
+        beside: What a remedy has to know of each example, by its slot and the name it gave.
+    """
+
+    x: Any
+    y: Tensor
+    weight: Tensor | None = None
+    beside: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+    def with_(self, **changes: Any) -> Batch:
+        """The same batch with other parts."""
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def size(self) -> Any:
+        """How many examples there are."""
+        from keras import ops
+
+        return ops.shape(self.y)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What one run of the model gave.
+
+    Attributes:
+        outputs: What the model puts out (B, K).
+        attention: Weights (B, H, Q, K) by the name of their layer, in the order they run, where a remedy reads them.
+        hidden: What layers put out, by name, where a remedy reads them.
+    """
+
+    outputs: Tensor
+    attention: Mapping[str, Tensor]
+    hidden: Mapping[str, Tensor]
+
+
+LossAt = Callable[[Sequence[Tensor]], tuple[Tensor, Any]]
+"""The loss of a batch at other weights, and whatever else its run gave."""
+
+
+class StepRemedy(Remedy):
+    """A change to a step of training. Each hook is left as it is where the remedy does not act."""
+
+    soft: ClassVar[bool] = False
+    """Whether it needs labels that are distributions over the classes."""
+
+    attends: ClassVar[bool] = False
+    """Whether it reads attention."""
+
+    def reads(self, step: Step) -> Sequence[str]:
+        """Names of the layers whose outputs it reads."""
+        return ()
+
+    def beside(self, train: Dataset) -> Mapping[str, Array]:
+        """What it has to know of each training example (B, ...), by any name."""
+        return {}
+
+    def attach(self, step: Step, train: Dataset, seed: int) -> Any:
+        """A Keras layer, a seed generator or a list of them: what it keeps from step to step. None: nothing."""
+        return None
+
+    def change(self, batch: Batch, step: Step, held: Any) -> Batch:
+        """Other inputs, labels or weights for this step; `held` is what was attached."""
+        return batch
+
+    def rows(self, y: Tensor, outputs: Tensor, rows: Rows) -> Tensor:
+        """The loss (B,) of each example in place of the compiled one."""
+        raise NotImplementedError
+
+    def combine(self, losses: Tensor, batch: Batch, seen: Seen, step: Step, held: Any) -> Tensor:
+        """One number of the losses (B,) of the examples, in place of their weighted mean."""
+        raise NotImplementedError
+
+    def term(self, batch: Batch, seen: Seen, step: Step) -> Tensor | None:
+        """A price beside the data loss: (B,), of which the mean is taken, or a scalar. It is logged under the slot."""
+        return None
+
+    def evaluate(
+        self, loss: Callable[[Sequence[Tensor]], tuple[Tensor, Any]], weights: Sequence[Tensor], step: Step
+    ) -> Any:
+        """Weights at which the loss is differentiated in place of `weights`; None: these."""
+        return None
+
+
+class Step:
+    """The step of one model under a recipe.
+
+    Args:
+        model: The compiled Keras model.
+        remedies: Those that change a step.
+        train: The training data.
+        seed: Decides what is drawn.
+        weight: A weight for each training example (B,), or None.
+
+    Raises:
+        NotApplicable: The model computes its loss or its step by code of its own, or a remedy has no place in it.
+    """
+
+    def __init__(
+        self, model: Any, remedies: Sequence[StepRemedy], train: Dataset, *, seed: int = 0, weight: Array | None = None
+    ) -> None:
+        _refuse_own_steps(model, remedies)
+        self.native, self.inside, self.data, self.seed = model, Model(model), train, seed
+        self.remedies = tuple(sorted(remedies, key=lambda r: (r.rank, r.slot)))
+        self.rows = Rows(model, soft=any(r.soft for r in remedies))
+        one = self.inside.prepare(train.take(slice(0, 1)).x)
+        self._attends = any(r.attends for r in remedies)
+        self._each = rows_each(self.inside, sites(self.inside, one), 2) if self._attends else 1
+        self._reads = {name: layers.find(model, name) for r in remedies for name in r.reads(self)}
+        self._beside = {f"{r.slot}/{k}": np.asarray(a) for r in remedies for k, a in r.beside(train).items()}
+        self._weight = {} if weight is None else {WEIGHT: np.asarray(weight, np.float32)}
+        self.held = {r.slot: r.attach(self, train, seed) for r in remedies}
+        self.model = _around(self)
+        self.model.compile(**{**model._compile_config.config, "loss": None, "loss_weights": None})
+        self.model(self.given(slice(0, 1)), training=False)
+
+    # -- the data of a step ------------------------------------------------------------------------------------------
+
+    def given(self, rows: Any = slice(None)) -> dict[str, Array]:
+        """What the model around is fed: inputs, labels, weights, and what remedies have to know of each example."""
+        own = self.data.x if isinstance(self.data.x, dict) else {"x": self.data.x}
+        more = {LABEL: training.labels(self.native, self.data), **self._weight, **self._beside}
+        if clash := set(own) & set(more):
+            raise NotApplicable(f"an input of the model has the name {min(clash)!r}; give it another")
+        return {name: array[rows] for name, array in {**own, **more}.items()}
+
+    def batch(self, inputs: Mapping[str, Tensor]) -> Batch:
+        """The batch of what the model around is fed."""
+        beside: dict[str, dict[str, Tensor]] = {r.slot: {} for r in self.remedies}
+        own: dict[str, Tensor] = {}
+        for name, tensor in inputs.items():
+            slot, _, key = name.partition("/")
+            if name in self._beside:
+                beside[slot][key] = tensor
+            elif name not in (LABEL, WEIGHT):
+                own[name] = tensor
+        x = own if isinstance(self.data.x, dict) else own["x"]
+        return Batch(x, self.rows.labels(inputs[LABEL]), inputs.get(WEIGHT), beside)
+
+    # -- the loss of a step ------------------------------------------------------------------------------------------
+
+    def run(self, x: Any, training: bool = True) -> Seen:
+        """One run of the model."""
+        weights: dict[str, Tensor] = {}
+        with ExitStack() as stack:
+            if self._attends:
+                stack.enter_context(watched(self.inside, lambda seen: weights.update({seen.name: seen.weights})))
+            found = {name: stack.enter_context(layers.read(layer)) for name, layer in self._reads.items()}
+            outputs = self.native(x, training=training)
+        return Seen(outputs, weights, {name: tensors[-1] for name, tensors in found.items()})
+
+    def only(self, hook: str) -> StepRemedy | None:
+        """The one remedy of the recipe that does something in a hook."""
+        return next((r for r in self.remedies if getattr(type(r), hook) is not getattr(StepRemedy, hook)), None)
+
+    def losses(self, y: Tensor, outputs: Tensor) -> Tensor:
+        """The loss (B,) of each example: a remedy's, or the compiled one."""
+        remedy = self.only("rows")
+        return self.rows.each(y, outputs) if remedy is None else remedy.rows(y, outputs, self.rows)
+
+    def data_loss(self, batch: Batch, seen: Seen) -> Tensor:
+        """One number of the losses of a batch."""
+        remedy = self.only("combine")
+        if remedy is None and self.only("rows") is None and not self.rows.soft:
+            return self.native._compile_loss(batch.y, seen.outputs, batch.weight)
+        losses = self.losses(batch.y, seen.outputs)
+        if remedy is None:
+            return self.rows.together(losses, batch.weight)
+        return remedy.combine(losses, batch, seen, self, self.held[remedy.slot])
+
+    def terms(self, batch: Batch, seen: Seen) -> dict[str, Tensor]:
+        """The prices beside the data loss, by slot: (B,) or a scalar."""
+        found = {r.slot: r.term(batch, seen, self) for r in self.remedies}
+        return {slot: term for slot, term in found.items() if term is not None}
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Seen]:
+        """Data loss and prices of a batch, and the run they are of."""
+        from keras import ops
+
+        seen = self.run(batch.x)
+        total = self.data_loss(batch, seen)
+        for term in self.terms(batch, seen).values():
+            total = total + ops.mean(term)
+        return total, seen
+
+    def work(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The loss to be differentiated, and what the model gave."""
+        batch = self.batch(inputs)
+        for remedy in self.remedies:
+            batch = remedy.change(batch, self, self.held[remedy.slot])
+        if (remedy := self.only("evaluate")) is not None:
+            return self._elsewhere(remedy, batch)
+        total, seen = self.loss(batch)
+        return total, seen.outputs
+
+    def _elsewhere(self, remedy: StepRemedy, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss at other weights than the model's, as a function of the model's: their difference counts as constant."""
+        import keras
+        from keras import ops
+
+        variables, others = self.native.trainable_variables, self.native.non_trainable_variables
+        state = list(self.native.variables)
+        now = {id(v): v.value for v in state}
+
+        def at(weights: Sequence[Tensor]) -> tuple[Tensor, Any]:
+            mapping = [(v, now[id(v)]) for v in state if not any(v is w for w in variables)]
+            mapping += list(zip(variables, weights, strict=True))
+            with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+                total, seen = self.loss(batch)
+            updates = [scope.get_current_value(v) for v in others]
+            return sum(scope.losses, total), (seen.outputs, updates)
+
+        weights = [v.value for v in variables]
+        moved, (outputs, updates) = remedy.evaluate(at, weights, self)
+        for variable, value in zip(others, updates, strict=True):
+            if value is not None:
+                variable.assign(value)
+        shifted = [w + ops.stop_gradient(m - w) for w, m in zip(weights, moved, strict=True)]
+        total, _ = at(shifted)
+        return total, outputs
+
+    # -- the log -----------------------------------------------------------------------------------------------------
+
+    def amounts(self, rows: Array, batch: int) -> dict[str, float]:
+        """What each price comes to on average over some rows of the training data, at the present weights."""
+        named = self.given(rows)
+        names = list(named)
+
+        def priced(*tensors: Tensor) -> tuple[Tensor, ...]:
+            from keras import ops
+
+            given = self.batch(dict(zip(names, tensors, strict=True)))
+            found = self.terms(given, self.run(given.x, training=False))
+            return tuple(ops.broadcast_to(term, (given.size,)) for term in found.values()) or (
+                ops.zeros((given.size,)),
+            )
+
+        slots = [r.slot for r in self.remedies if type(r).term is not StepRemedy.term]
+        if not slots:
+            return {}
+        compiled = self.inside.compiled(("prices", tuple(names)), lambda: priced)
+        size = max(1, min(batch, self.inside.comfortable // self._each))
+        parts = [compiled(*(a[i : i + size] for a in named.values())) for i in range(0, len(rows), size)]
+        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return {slot: float(c.mean(dtype=np.float64)) for slot, c in zip(slots, columns, strict=True)}
+
+
+def _refuse_own_steps(model: Any, remedies: Sequence[Remedy]) -> None:
+    """Raise where the model's class computes its loss or its step itself: what a remedy changes would not be its."""
+    import keras
+
+    for name in ("compute_loss", "train_step"):
+        if getattr(type(model), name) is not getattr(keras.Model, name):
+            raise NotApplicable(
+                f"{type(remedies[0]).__name__} changes a step of training, but {type(model).__name__} has a {name} of its own; "
+                "give its loss to compile(), or write the remedy into that method"
+            )
+
+
+def _around(step: Step) -> Any:
+    import keras
+
+    class Changed(keras.Model):
+        """Gives what the model inside gives, and while training adds the loss of the recipe."""
+
+        def __init__(self) -> None:
+            super().__init__(name=step.native.name, autocast=False)
+            self.inside = step.native
+            self.held = [h for h in step.held.values() if h is not None]
+
+        def call(self, inputs: Any, training: Any = None) -> Any:
+            if not training:
+                return self.inside(step.batch(inputs).x, training=False)
+            total, outputs = step.work(inputs)
+            self.add_loss(total)
+            return outputs
+
+    return Changed()
