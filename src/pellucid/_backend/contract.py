@@ -34,12 +34,12 @@ class Backend(Protocol):
         ...
 
     def gradient(
-        self, function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor]
+        self, function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor], *, again: bool = False
     ) -> tuple[Any, list[Tensor]]:
         """Differentiate a scalar by the inputs alone: `function(*inputs) -> (scalar, extra)` gives `(extra, grads)`.
 
         For use inside a function that is compiled. Parameter gradients are not computed. An input on which the scalar
-        does not depend gets zeros.
+        does not depend gets zeros. `again`: what it gives, and `extra`, are differentiated once more, by parameters.
         """
         ...
 

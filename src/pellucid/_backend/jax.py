@@ -45,8 +45,11 @@ def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
     return run
 
 
-def gradient(function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor]) -> tuple[Any, list[Tensor]]:
-    """See `contract.Backend.gradient`."""
+def gradient(
+    function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor], *, again: bool = False
+) -> tuple[Any, list[Tensor]]:
+    """See `contract.Backend.gradient`; what it gives can always be differentiated again."""
+    del again
     every = tuple(range(len(inputs)))
     (_, extra), grads = jax.value_and_grad(function, argnums=every, has_aux=True)(*inputs)
     return extra, list(grads)

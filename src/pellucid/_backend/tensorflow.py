@@ -51,8 +51,11 @@ def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
     return run
 
 
-def gradient(function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor]) -> tuple[Any, list[Tensor]]:
-    """See `contract.Backend.gradient`."""
+def gradient(
+    function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor], *, again: bool = False
+) -> tuple[Any, list[Tensor]]:
+    """See `contract.Backend.gradient`; what it gives can always be differentiated again."""
+    del again
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
         scalar, extra = function(*inputs)

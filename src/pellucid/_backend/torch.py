@@ -70,7 +70,9 @@ def _whole_encoders() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-def gradient(function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor]) -> tuple[Any, list[Tensor]]:
+def gradient(
+    function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor], *, again: bool = False
+) -> tuple[Any, list[Tensor]]:
     """See `contract.Backend.gradient`.
 
     Attention is computed step by step: of rows that are masked whole, as padding is, torch's fused kernel on a CPU gives wrong
@@ -81,7 +83,7 @@ def gradient(function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tenso
         scalar, extra = function(*leaves)
         if not scalar.requires_grad:
             return extra, [torch.zeros_like(leaf) for leaf in leaves]
-        grads = torch.autograd.grad(scalar, leaves, allow_unused=True, materialize_grads=True)
+        grads = torch.autograd.grad(scalar, leaves, create_graph=again, allow_unused=True, materialize_grads=True)
     return extra, list(grads)
 
 

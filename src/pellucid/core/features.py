@@ -53,16 +53,7 @@ def features(model: Model, inputs: Sequence[Array]) -> Floats:
     def reading(*tensors: Tensor) -> Tensor:
         from keras import ops
 
-        seen: list[Tensor] = []
-
-        def noted(original: layers.Call) -> layers.Call:
-            def call(*given: Any, **options: Any) -> Any:
-                seen.append(given[0])
-                return original(*given, **options)
-
-            return call
-
-        with layers.replaced(layer, noted):
+        with layers.fed(layer) as seen:
             model.forward(tensors)
         return ops.cast(seen[-1], "float32")
 

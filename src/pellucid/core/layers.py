@@ -165,6 +165,22 @@ def read(layer: Any) -> Iterator[list[Tensor]]:
         yield seen
 
 
+@contextmanager
+def fed(layer: Any) -> Iterator[list[Tensor]]:
+    """Note what a layer is given inside the block, call by call: its first input."""
+    seen: list[Tensor] = []
+
+    def noted(original: Call) -> Call:
+        def call(*given: Any, **options: Any) -> Any:
+            seen.append(given[0])
+            return original(*given, **options)
+
+        return call
+
+    with replaced(layer, noted):
+        yield seen
+
+
 def injector(by_call: Mapping[int, Tensor], *, keep: bool = False) -> Callable[[Call], Call]:
     """Makes a call that puts out given tensors, by the number of the call; `keep`: further outputs and types stay."""
     from keras import ops

@@ -44,6 +44,14 @@ def fraction(owner: object, *names: str) -> None:
             raise _refuse(owner, name, "a number between 0 and 1, both excluded", value)
 
 
+def from_zero_below_one(owner: object, *names: str) -> None:
+    """Numbers of at least 0 and below 1."""
+    for name in names:
+        value = getattr(owner, name)
+        if not _is_real(value) or not 0 <= value < 1:
+            raise _refuse(owner, name, "a number of at least 0 and below 1", value)
+
+
 def whole(owner: object, name: str, least: int = 1) -> None:
     """Require the named option to be a whole number of at least `least`."""
     value = getattr(owner, name)

@@ -73,7 +73,8 @@ def _can_be_rebuilt(model: Any) -> bool:
     return type(model) in (keras.Sequential, Functional)
 
 
-def _is_weighted(layer: Any) -> bool:
+def is_weighted(layer: Any) -> bool:
+    """Whether a layer is a dense or a convolution layer."""
     name = type(layer).__name__
     return any(name == kind or (kind.endswith("Conv") and name.startswith(kind)) for kind in _WEIGHTED)
 
@@ -100,7 +101,7 @@ def _sequential(model: Any, rate: float, hidden: bool, places: list[Any]) -> tup
     for layer in model.layers:
         if _can_be_rebuilt(layer):
             layer, hidden = _with_dropout(layer, rate, hidden=hidden, places=places)
-        elif _is_weighted(layer):
+        elif is_weighted(layer):
             stack += [_dropout(rate, places)] if hidden else []
             hidden = True
         stack.append(layer)
@@ -116,7 +117,7 @@ def _functional(model: Any, rate: float, hidden: bool, places: list[Any]) -> tup
         fed = hidden or any(id(tensor) in behind for tensor in keras.tree.flatten([given, named]))
         if _can_be_rebuilt(layer):
             layer, fed = _with_dropout(layer, rate, hidden=fed, places=places)
-        elif _is_weighted(layer):
+        elif is_weighted(layer):
             given = (_dropout(rate, places)(given[0]), *given[1:]) if fed else given
             fed = True
         found = layer(*given, **named)

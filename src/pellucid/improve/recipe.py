@@ -12,7 +12,8 @@ from pellucid.improve.step import StepRemedy
 
 _ONCE = {
     "rows": "replace the loss of an example", "combine": "replace the mean over a batch",
-    "evaluate": "move the weights at which the loss is taken", "join": "join models",
+    "evaluate": "move the weights at which the loss is taken", "slope": "differentiate the model by its inputs",
+    "join": "join models",
 }  # fmt: skip
 """Hooks that only one remedy of a recipe can have, and what it does there."""
 

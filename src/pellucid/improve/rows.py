@@ -16,6 +16,7 @@ class Rows:
 
     Args:
         model: A compiled Keras model with one output.
+        columns: How many numbers it puts out for an example.
         soft: Whether labels are distributions over the classes.
 
     Raises:
@@ -23,7 +24,7 @@ class Rows:
             without being the cross-entropy.
     """
 
-    def __init__(self, model: Any, *, soft: bool = False) -> None:
+    def __init__(self, model: Any, columns: int, *, soft: bool = False) -> None:
         import keras
 
         if not isinstance(model.loss, str) and not callable(model.loss):
@@ -38,7 +39,7 @@ class Rows:
         self._weighted_mean = whole and self._loss.reduction == "mean_with_sample_weight"
         config = self._loss.get_config() if whole else {}
         self.from_logits = bool(config.get("from_logits", False))
-        self.soft, self._model = soft, model
+        self.soft, self._columns = soft, columns
 
     @property
     def kind(self) -> str:
@@ -51,7 +52,7 @@ class Rows:
 
         if not self.soft or self.kind != "sparse":
             return y
-        return ops.one_hot(ops.cast(y, "int32"), self._model.output_shape[-1], dtype="float32")
+        return ops.one_hot(ops.cast(y, "int32"), self._columns, dtype="float32")
 
     def each(self, y: Tensor, outputs: Tensor) -> Tensor:
         """The loss (B,) of each example."""
@@ -93,6 +94,37 @@ class Rows:
             score = outputs[:, 0] if self.from_logits else _logit(outputs[:, 0])
             return ops.stack([ops.log_sigmoid(-score), ops.log_sigmoid(score)], axis=1)
         return ops.log_softmax(outputs, axis=-1) if self.from_logits else ops.log(ops.clip(outputs, 1e-7, 1.0))
+
+    @property
+    def width(self) -> int:
+        """How many scores there are: classes, two of them for a single output; or values."""
+        return 2 if self.kind == "binary" else self._columns
+
+    def scores(self, outputs: Tensor) -> Tensor:
+        """Log-probabilities (B, K) of classes, or the values (B, K) of a regression."""
+        return outputs if self.kind == "other" else self.log_probabilities(outputs)
+
+    def shares(self, y: Tensor, outputs: Tensor) -> Tensor:
+        """The labels as distributions (B, K) over the classes, two of them for a single output."""
+        from keras import ops
+
+        if self.kind == "binary":
+            y = ops.reshape(ops.cast(y, outputs.dtype), (-1,))
+            return ops.stack([1 - y, y], axis=1)
+        if self.kind == "sparse" and not self.soft:
+            return ops.one_hot(ops.cast(y, "int32"), outputs.shape[-1], dtype=outputs.dtype)
+        return ops.cast(y, outputs.dtype)
+
+    def scaled(self, outputs: Tensor, factor: Tensor) -> Tensor:
+        """Outputs whose scores are multiplied by a factor (B,): probabilities are those of the multiplied logits."""
+        from keras import ops
+
+        factor = ops.expand_dims(factor, -1)
+        if self.kind == "other" or self.from_logits:
+            return outputs * factor
+        if self.kind == "binary":
+            return ops.sigmoid(_logit(outputs) * factor)
+        return ops.softmax(ops.log(ops.clip(outputs, 1e-7, 1.0)) * factor)
 
 
 def _logit(p: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from pellucid import training
 from pellucid.core import layers
 from pellucid.core.attention import rows_each, sites, watched
 from pellucid.core.dataset import Dataset
+from pellucid.core.features import last_dense
 from pellucid.core.model import Model
 from pellucid.errors import NotApplicable
 from pellucid.improve.base import Remedy
@@ -64,11 +65,15 @@ class Seen:
         outputs: What the model puts out (B, K).
         attention: Weights (B, H, Q, K) by the name of their layer, in the order they run, where a remedy reads them.
         hidden: What layers put out, by name, where a remedy reads them.
+        slopes: Gradients by each input (by the embeddings of tokens) of what a remedy differentiates.
+        features: What goes into the last dense layer (B, D), where a remedy reads it.
     """
 
     outputs: Tensor
     attention: Mapping[str, Tensor]
     hidden: Mapping[str, Tensor]
+    slopes: Sequence[Tensor] = ()
+    features: Tensor | None = None
 
 
 LossAt = Callable[[Sequence[Tensor]], tuple[Tensor, Any]]
@@ -83,6 +88,9 @@ class StepRemedy(Remedy):
 
     attends: ClassVar[bool] = False
     """Whether it reads attention."""
+
+    featured: ClassVar[bool] = False
+    """Whether it reads the features that go into the last dense layer."""
 
     def reads(self, step: Step) -> Sequence[str]:
         """Names of the layers whose outputs it reads."""
@@ -106,6 +114,10 @@ class StepRemedy(Remedy):
 
     def combine(self, losses: Tensor, batch: Batch, seen: Seen, step: Step, held: Any) -> Tensor:
         """One number of the losses (B,) of the examples, in place of their weighted mean."""
+        raise NotImplementedError
+
+    def slope(self, outputs: Tensor, batch: Batch, step: Step) -> Tensor:
+        """What is differentiated by the inputs, a scalar; its gradients are in what `term` sees."""
         raise NotImplementedError
 
     def term(self, batch: Batch, seen: Seen, step: Step) -> Tensor | None:
@@ -139,10 +151,13 @@ class Step:
         _refuse_own_steps(model, remedies)
         self.native, self.inside, self.data, self.seed = model, Model(model), train, seed
         self.remedies = tuple(sorted(remedies, key=lambda r: (r.rank, r.slot)))
-        self.rows = Rows(model, soft=any(r.soft for r in remedies))
         one = self.inside.prepare(train.take(slice(0, 1)).x)
+        width = int(model(train.take(slice(0, 1)).x, training=False).shape[-1])
+        self.rows = Rows(model, width, soft=any(r.soft for r in remedies))
         self._attends = any(r.attends for r in remedies)
         self._each = rows_each(self.inside, sites(self.inside, one), 2) if self._attends else 1
+        featured = any(r.featured for r in remedies)
+        self._last = last_dense(self.inside, one) if featured else None
         self._reads = {name: layers.find(model, name) for r in remedies for name in r.reads(self)}
         self._beside = {f"{r.slot}/{k}": np.asarray(a) for r in remedies for k, a in r.beside(train).items()}
         self._weight = {} if weight is None else {WEIGHT: np.asarray(weight, np.float32)}
@@ -183,8 +198,85 @@ class Step:
             if self._attends:
                 stack.enter_context(watched(self.inside, lambda seen: weights.update({seen.name: seen.weights})))
             found = {name: stack.enter_context(layers.read(layer)) for name, layer in self._reads.items()}
+            fed = stack.enter_context(layers.fed(self._last)) if self._last is not None else [None]
             outputs = self.native(x, training=training)
-        return Seen(outputs, weights, {name: tensors[-1] for name, tensors in found.items()})
+        return Seen(outputs, weights, {name: tensors[-1] for name, tensors in found.items()}, features=fed[-1])
+
+    def sloped(self, x: Any, score: Callable[[Tensor], Tensor], training: bool = True) -> Seen:
+        """One run of the model, with the gradients of `score(outputs)` by the inputs; all of it can be differentiated again."""
+        from keras import ops
+
+        names: list[Any] = []
+
+        def shifted(*shifts: Tensor) -> tuple[Tensor, Any]:
+            seen, updates = self.aside(lambda: self._run_shifted(x, shifts, training))
+            names[:] = seen.attention, seen.hidden  # a function that is differentiated gives tensors alone, in lists
+            read = [list(seen.attention.values()), list(seen.hidden.values())]
+            return score(seen.outputs), (seen.outputs, *read, seen.features, updates)
+
+        still = [ops.zeros_like(t) for t in self.inside.embed(self._listed(x))]
+        (outputs, *read, features, updates), slopes = self.inside.backend.gradient(shifted, still, again=True)
+        if training:
+            self.apply(*updates)
+        attention, hidden = (dict(zip(n, r, strict=True)) for n, r in zip(names, read, strict=True))
+        return Seen(outputs, attention, hidden, tuple(slopes), features)
+
+    def _run_shifted(self, x: Any, shifts: Sequence[Tensor], training: bool) -> Seen:
+        """One run of the model with shifts added to its inputs, to the embeddings of those that are tokens."""
+        tensors = self._listed(x)
+        inside: dict[int, tuple[Any, list[Tensor]]] = {}
+        for entry, shift in zip(self.inside.anatomy.entries, shifts, strict=True):
+            if entry.layer is None:
+                tensors[entry.input] = tensors[entry.input] + shift
+            else:
+                inside.setdefault(id(entry.layer), (entry.layer, []))[1].append(shift)
+        with ExitStack() as stack:
+            for layer, by_call in inside.values():
+                stack.enter_context(layers.shifted(layer, by_call, []))
+            return self.run(
+                dict(zip(self.inside.names or (), tensors, strict=True)) if isinstance(x, dict) else tensors[0],
+                training,
+            )
+
+    def _listed(self, x: Any) -> list[Tensor]:
+        return [x[name] for name in self.inside.names or ()] if isinstance(x, dict) else [x]
+
+    def aside(
+        self, work: Callable[[], Any], others: Mapping[int, Tensor] | None = None
+    ) -> tuple[Any, tuple[list, list]]:
+        """What `work` gives, the values it would give to what is not trained, and the losses its layers add: all put aside.
+
+        What is differentiated may update nothing, and must give all that it computes.
+
+        Args:
+            work: What is done.
+            others: Values of variables, by identity, in place of their own.
+        """
+        import keras
+
+        state = [(v, (others or {}).get(id(v), v.value)) for v in self.model.variables]
+        with keras.StatelessScope(state_mapping=state, collect_losses=True) as scope:
+            result = work()
+        return result, ([scope.get_current_value(v) for v in self._untrained], list(scope.losses))
+
+    def apply(self, values: Sequence[Tensor], losses: Sequence[Tensor] = ()) -> None:
+        """Give what is not trained its new values, and the model the losses of its layers, as `aside` found them."""
+        for variable, value in zip(self._untrained, values, strict=True):
+            variable.assign(value)
+        for loss in losses:
+            self.model.add_loss(loss)
+
+    @property
+    def _untrained(self) -> list[Any]:
+        trained = set(map(id, self.native.trainable_variables))
+        return [v for v in self.model.variables if id(v) not in trained]
+
+    def seen(self, batch: Batch, training: bool = True) -> Seen:
+        """One run of the model on a batch, with slopes where a remedy wants them."""
+        remedy = self.only("slope")
+        if remedy is None:
+            return self.run(batch.x, training)
+        return self.sloped(batch.x, lambda outputs: remedy.slope(outputs, batch, self), training)
 
     def only(self, hook: str) -> StepRemedy | None:
         """The one remedy of the recipe that does something in a hook."""
@@ -194,6 +286,14 @@ class Step:
         """The loss (B,) of each example: a remedy's, or the compiled one."""
         remedy = self.only("rows")
         return self.rows.each(y, outputs) if remedy is None else remedy.rows(y, outputs, self.rows)
+
+    def of_label(self, y: Tensor, outputs: Tensor) -> Tensor:
+        """The score (B,) of each example's label: its log-probability, or the value of a regression."""
+        from keras import ops
+
+        if self.rows.kind == "other":
+            return outputs[:, 0]
+        return ops.sum(self.rows.shares(y, outputs) * self.rows.log_probabilities(outputs), axis=1)
 
     def data_loss(self, batch: Batch, seen: Seen) -> Tensor:
         """One number of the losses of a batch."""
@@ -214,7 +314,7 @@ class Step:
         """Data loss and prices of a batch, and the run they are of."""
         from keras import ops
 
-        seen = self.run(batch.x)
+        seen = self.seen(batch)
         total = self.data_loss(batch, seen)
         for term in self.terms(batch, seen).values():
             total = total + ops.mean(term)
@@ -232,54 +332,63 @@ class Step:
 
     def _elsewhere(self, remedy: StepRemedy, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss at other weights than the model's, as a function of the model's: their difference counts as constant."""
-        import keras
         from keras import ops
 
-        variables, others = self.native.trainable_variables, self.native.non_trainable_variables
-        state = list(self.native.variables)
-        now = {id(v): v.value for v in state}
+        variables = self.native.trainable_variables
 
         def at(weights: Sequence[Tensor]) -> tuple[Tensor, Any]:
-            mapping = [(v, now[id(v)]) for v in state if not any(v is w for w in variables)]
-            mapping += list(zip(variables, weights, strict=True))
-            with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
-                total, seen = self.loss(batch)
-            updates = [scope.get_current_value(v) for v in others]
-            return sum(scope.losses, total), (seen.outputs, updates)
+            others = {id(v): w for v, w in zip(variables, weights, strict=True)}
+            (total, seen), (values, losses) = self.aside(lambda: self.loss(batch), others)
+            return sum(losses, total), (seen.outputs, values)
 
-        weights = [v.value for v in variables]
-        moved, (outputs, updates) = remedy.evaluate(at, weights, self)
-        for variable, value in zip(others, updates, strict=True):
-            if value is not None:
-                variable.assign(value)
-        shifted = [w + ops.stop_gradient(m - w) for w, m in zip(weights, moved, strict=True)]
-        total, _ = at(shifted)
+        weights = [v.value * 1 for v in variables]  # tensors, where TensorFlow has variables
+        moved, (outputs, values) = remedy.evaluate(at, weights, self)
+        total, _ = at([w + ops.stop_gradient(m - w) for w, m in zip(weights, moved, strict=True)])
+        self.apply(values)
         return total, outputs
 
     # -- the log -----------------------------------------------------------------------------------------------------
 
     def amounts(self, rows: Array, batch: int) -> dict[str, float]:
         """What each price comes to on average over some rows of the training data, at the present weights."""
+        if self.only("term") is None:
+            return {}
         named = self.given(rows)
         names = list(named)
+        slots: list[str] = self.inside.kept("priced slots", list)
 
         def priced(*tensors: Tensor) -> tuple[Tensor, ...]:
             from keras import ops
 
             given = self.batch(dict(zip(names, tensors, strict=True)))
-            found = self.terms(given, self.run(given.x, training=False))
-            return tuple(ops.broadcast_to(term, (given.size,)) for term in found.values()) or (
-                ops.zeros((given.size,)),
-            )
+            found = self.terms(given, self.seen(given, training=False))
+            slots[:] = found
+            return tuple(ops.broadcast_to(t, (given.size,)) for t in [*found.values(), ops.zeros(())])
 
-        slots = [r.slot for r in self.remedies if type(r).term is not StepRemedy.term]
-        if not slots:
-            return {}
         compiled = self.inside.compiled(("prices", tuple(names)), lambda: priced)
         size = max(1, min(batch, self.inside.comfortable // self._each))
         parts = [compiled(*(a[i : i + size] for a in named.values())) for i in range(0, len(rows), size)]
-        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        columns = [np.concatenate(column) for column in zip(*parts, strict=True)][:-1]
         return {slot: float(c.mean(dtype=np.float64)) for slot, c in zip(slots, columns, strict=True)}
+
+
+def keeping(**values: Any) -> Any:
+    """A Keras layer that keeps arrays from step to step, under these names: what a remedy may `attach`."""
+    import keras
+
+    class Kept(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            for name, value in values.items():
+                array = np.asarray(value)
+                weight = self.add_weight(
+                    shape=array.shape, dtype=str(array.dtype), initializer="zeros", trainable=False, name=name
+                )
+                weight.assign(array)
+                setattr(self, name, weight)
+            self.built = True
+
+    return Kept()
 
 
 def _refuse_own_steps(model: Any, remedies: Sequence[Remedy]) -> None:

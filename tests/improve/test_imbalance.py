@@ -1,0 +1,96 @@
+import keras
+import numpy as np
+import pytest
+
+import pellucid as pl
+from improve.by_hand import ONE_HOT, X, Y, check, logs, of_label
+from pellucid.errors import InvalidOption, NotApplicable
+
+BOTH = pytest.mark.parametrize("softmax", [True, False])
+
+
+@BOTH
+def test_easy_examples_count_less(softmax):
+    check(pl.FocalLoss(2), lambda w: -((1 - np.exp(of_label(w))) ** 2 * of_label(w)).mean(), softmax)
+
+
+def test_without_gamma_it_is_the_cross_entropy():
+    check(pl.FocalLoss(0), lambda w: -of_label(w).mean())
+
+
+@BOTH
+def test_smooth_labels(softmax):
+    soft = 0.9 * ONE_HOT + 0.1 / 3
+    check(pl.LabelSmoothing(0.1), lambda w: -(soft * logs(w)).sum(1).mean(), softmax)
+
+
+def test_smooth_labels_in_the_focal_loss():
+    soft = 0.9 * ONE_HOT + 0.1 / 3
+    check(
+        pl.Recipe(pl.LabelSmoothing(0.1), pl.FocalLoss(1)),
+        lambda w: -(soft * (1 - np.exp(logs(w))) * logs(w)).sum(1).mean(),
+    )
+
+
+def test_rare_classes_count_more():
+    weight = (1 - 0.9) / (1 - 0.9 ** np.bincount(Y))
+    weight *= 3 / weight.sum()
+    check(pl.ClassBalanced(0.9), lambda w: -(weight[Y] * of_label(w)).mean())
+
+
+def test_weights_are_multiplied_with_those_of_classes_and_examples():
+    weight = (1 - 0.9) / (1 - 0.9 ** np.bincount(Y))
+    weight *= 3 / weight.sum()
+    own, given = np.random.default_rng(1).random(64), np.array([1.0, 2.0, 0.5])
+    check(
+        pl.ClassBalanced(0.9),
+        lambda w: -(weight[Y] * given[Y] * own * of_label(w)).mean(),
+        sample_weight=own,
+        class_weight=dict(enumerate(given)),
+    )
+
+
+@pytest.mark.parametrize("logits", [True, False])
+def test_two_classes_with_one_output(logits):
+    """The first step of a logistic regression, by hand."""
+    x, y = X, (Y > 0).astype(int)
+    start = np.full((4, 1), 0.3, "float32")
+
+    def make():
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation=None if logits else "sigmoid")])
+        net.set_weights([start, np.zeros(1)])
+        net.compile(keras.optimizers.SGD(1.0), keras.losses.BinaryCrossentropy(from_logits=logits), jit_compile=False)
+        return net
+
+    one_step = {"epochs": 1, "batch_size": 64, "shuffle": False}
+    p = 1 / (1 + np.exp(-(x @ start)[:, 0].astype(float)))
+    smooth = 0.9 * y + 0.05
+    right = np.where(y == 1, p, 1 - p)
+    sign = np.where(y == 1, 1, -1)
+    focal = sign * (2 * (1 - right) * right * np.log(right) - (1 - right) ** 2) * (1 - right)  # d loss / d score
+    for remedy, back in ((pl.LabelSmoothing(0.1), p - smooth), (pl.FocalLoss(2), focal)):
+        run = pl.improve(make, remedy, train=(x, y), fit=one_step, progress=False)
+        np.testing.assert_allclose(start - run.model.keras.get_weights()[0], x.T @ back[:, None] / 64, atol=1e-6)
+
+
+def test_values_are_no_classes():
+    def make():
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        net.compile("sgd", "mse", jit_compile=False)
+        return net
+
+    for remedy in (pl.FocalLoss(), pl.LabelSmoothing(), pl.ClassBalanced()):
+        with pytest.raises(NotApplicable):
+            pl.improve(make, remedy, train=(X, X[:, 0]), fit={"epochs": 1}, progress=False)
+
+
+def test_bad_options_are_told():
+    for make in (lambda: pl.FocalLoss(-1), lambda: pl.ClassBalanced(1.0), lambda: pl.LabelSmoothing(0)):
+        with pytest.raises(InvalidOption, match="expected"):
+            make()
+
+
+def test_class_weights_that_miss_a_class_are_told():
+    for recipe in (pl.Recipe(), pl.FocalLoss()):
+        with pytest.raises(InvalidOption, match="a weight for each class, got none for 2"):
+            check(recipe, of_label, class_weight={0: 1.0, 1: 2.0})
