@@ -63,3 +63,7 @@ class BackendMismatch(PellucidError):
 
 class InvalidRecord(PellucidError, ValueError):
     """A saved result that is damaged or was not written by Pellucid."""
+
+
+class WorkerDied(PellucidError, RuntimeError):
+    """A process that worked for this one ended without an answer; says what it was working on."""

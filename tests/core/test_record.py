@@ -97,3 +97,10 @@ def test_methods_are_equal_by_content():
     assert pl.SmoothGrad() != pl.SmoothGrad(pl.GradientInput())
     assert len({pl.Occlusion(window=2), pl.Occlusion(window=2), pl.Occlusion(window=3)}) == 2
     assert replace(pl.Occlusion(), window=2) == pl.Occlusion(window=2)
+
+
+def test_records_with_gaps_equal_themselves():
+    one, two = (Measurement("m", None, detail={"curve": np.array([1.0, np.nan, 3.0])}) for _ in range(2))
+    assert one == two
+    assert one != Measurement("m", None, detail={"curve": np.array([1.0, np.nan, 4.0])})
+    assert one != Measurement("m", None, detail={"curve": np.array([1.0, 2.0, 3.0])})

@@ -150,3 +150,22 @@ def test_the_drop_and_what_is_left_are_covered():
         held += [part["low"][0] <= 0.25 <= part["high"][0], part["left_low"][0] <= 0.75 <= part["left_high"][0]]
     assert (held / 300 > 0.915).all()
     assert (held / 300 < 0.985).all()
+
+
+def test_what_is_left_is_the_quality_on_corrupted_rows():
+    """Clean quality less the drop, with the interval of the corrupted rows themselves; the verdict stays that of the drop."""
+    for model, y, name in (
+        (pl.wrap(sign), Y, "accuracy"),
+        (pl.wrap(lambda x: x[:, :1], output="value"), X[:, 0], "r2"),
+    ):
+        options = {"corruptions": "noise", "severities": (3,), "rows": None}
+        drop, left = pl.measure(
+            model, [pl.CorruptionRobustness(**options, of=of) for of in ("drop", "left")], test=(X, y)
+        )
+        part = left.detail["corruptions"]["noise"]
+        assert left.name == f"corruption_robustness.{name}"
+        assert left.value == pytest.approx(left.detail["clean"] - drop.value)
+        assert left.value == pytest.approx(part["left"][0])
+        assert [*left.interval] == pytest.approx([part["left_low"][0], part["left_high"][0]], abs=0.004)
+        assert (drop.better, left.better, left.verdict) == ("lower", "higher", drop.verdict)
+        assert left.share == (name == "accuracy")

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import pellucid as pl
+from pellucid.core.registry import entries
 from pellucid.errors import InvalidInput, InvalidOption
 from pellucid.measure.base import Measure
 
@@ -130,3 +131,28 @@ def test_a_budget_goes_to_the_cheap_measures_first_and_tells_what_it_left_out():
     assert "give a larger one" in slow.detail["explanation"]
     assert fast.value == 0.9
     assert pl.measure(model, [Slow(), pl.Performance()], test=given)[0].value == 1.0
+
+
+@pytest.mark.parametrize("entry", [*entries("measure"), *entries("verify")], ids=lambda e: e.name)
+def test_which_way_is_better_is_one_of_three_words(entry):
+    assert entry.load().better in ("higher", "lower", "")
+
+
+def test_better_models_are_better_by_every_measure_that_says_so():
+    """Labels and the model's confidence agree more or less: what is called better moves the way that is called better."""
+    draw = np.random.default_rng(0)
+    x = draw.random(4000)[:, None]
+    y = (draw.random(4000) < x[:, 0]).astype(int)
+    good = pl.wrap(lambda x: np.hstack([1 - x, x]), output="probabilities")
+    bad = pl.wrap(lambda x: np.where(x > 0.8, [0.01, 0.99], [0.55, 0.45]), output="probabilities")
+    asked = [
+        pl.Performance(), pl.Performance("log_loss"), pl.CalibrationError(), pl.Brier(), pl.LogLoss(), pl.SelectiveRisk(),
+        pl.TestSetBound(), pl.Subgroups({"half": np.arange(4000) % 2}), pl.Subgroups({"half": np.arange(4000) % 2}, "log_loss"),
+    ]  # fmt: skip
+    for one, other in zip(*(pl.measure(m, asked, train=(x[:9], y[:9]), test=(x, y)) for m in (good, bad)), strict=True):
+        assert one.better == other.better != "", one.name
+        assert (one.value > other.value) == (one.better == "higher"), one.name
+    shares = {m.name: m.share for m in pl.measure(good, asked, train=(x[:9], y[:9]), test=(x, y))}
+    assert shares["performance.accuracy"]
+    assert shares["calibration_error"]
+    assert not shares["performance.log_loss"]

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pellucid.core.dataset import Dataset
+from pellucid.errors import InvalidInput
 from pellucid.shapes import Array, Inputs
 
 
@@ -18,6 +20,25 @@ def arrays_of(x: Inputs) -> list[Array]:
 def shared(first: Array | None, second: Array | None) -> Array:
     """Identifiers that occur on both sides; none where one side has none."""
     return np.array([]) if first is None or second is None else np.intersect1d(first, second)
+
+
+def refuse_overlap(known: Dataset, held: Dataset, names: tuple[str, str] = ("train", "validation")) -> None:
+    """Raise where examples are in both, more than copies within the known data let expect."""
+    first, second = names
+    if len(both := shared(known.ids, held.ids)):
+        raise InvalidInput(
+            f"{second}: the example {both.tolist()[0]!r} (ids) is in {first} as well; hold out examples of their own"
+        )
+    inside, outside = digests(known.x, held.x)
+    seen, again = set(inside), len(inside) - len(set(inside))
+    copies = sum(row in seen for row in outside)
+    expected = len(outside) * min(1.0, 2 * again / len(inside))
+    if copies > expected + 3 * np.sqrt(expected) + 0.01 * len(outside):
+        what = {"train": "training examples"}.get(first, f"{first} examples")
+        raise InvalidInput(
+            f"{second}: {copies} of its {len(outside)} examples are copies of {what} ({first} has {again} copies "
+            "within itself); what is stopped, chosen or judged by them would look too good: hold out examples of their own"
+        )
 
 
 def digests(first: Inputs, second: Inputs) -> tuple[list[bytes], list[bytes]]:

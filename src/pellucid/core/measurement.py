@@ -21,6 +21,8 @@ class Measurement(Record):
         verdict: One of the measure's own few words ("overfits", "calibrated", "trusted", "not applicable", ...).
         detail: Everything behind it by name: curves as arrays, parts as numbers, an `explanation` in one sentence.
         provenance: What was run, on what, at what cost.
+        better: Which way is better: "higher", "lower", or "" where neither is.
+        share: Whether it is a share, or a difference of shares, to be read in per cent.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Measurement(Record):
     verdict: str = ""
     detail: Mapping[str, Any] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
+    better: str = ""
+    share: bool = False
 
     def __str__(self) -> str:
         number = "n/a" if self.value is None else f"{self.value:.4g}"

@@ -86,6 +86,20 @@ def ranged(value: float | None, interval: Interval | None = None) -> str:
     return figure(value, interval) + (f" [{span(interval)}]" if interval else "")
 
 
+def signed(
+    value: float | None, interval: Interval | None = None, *, percent: bool = False, unit: str = "points"
+) -> str:
+    """A difference with its sign; an interval without an end says nothing of its digits.
+
+    Example:
+        >>> signed(0.0123, Interval(0.003, 0.021), percent=True), signed(-0.5), signed(0.0)
+        ('+1.2\xa0points', '−0.500', '0.0')
+    """
+    finite = interval if interval is not None and math.isfinite(interval.width) else None
+    text = figure(value, finite, percent=percent, unit=unit)
+    return f"+{text}" if value is not None and value > 0 else text
+
+
 def counted(number: int, noun: str, plural: str = "") -> str:
     """A count with its noun.
 

@@ -55,7 +55,13 @@ def _written(value: Value) -> Any:
     """The plain form of a value with arrays as lists: slow, complete, comparable."""
     arrays: dict[str, Array] = {}
     plain = encode(value, arrays)
-    return [plain, {key: [a.dtype.str, a.shape, a.tolist()] for key, a in arrays.items()}]
+    return [plain, {key: [a.dtype.str, a.shape, _comparable(a)] for key, a in arrays.items()}]
+
+
+def _comparable(a: Array) -> Any:
+    """The numbers of an array; NaN, which equals nothing, becomes None, so that records with gaps equal themselves."""
+    gaps = np.isnan(a) if a.dtype.kind in "fc" else np.zeros((), bool)
+    return np.where(gaps, None, a).tolist() if gaps.any() else a.tolist()  # type: ignore[call-overload]
 
 
 Saved = TypeVar("Saved", bound="Record")

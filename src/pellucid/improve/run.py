@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from pellucid import training
-from pellucid.core.copies import digests, shared
+from pellucid.core.copies import refuse_overlap
 from pellucid.core.dataset import Dataset, as_dataset
 from pellucid.core.model import Model, wrap
 from pellucid.core.model_files import load_model
 from pellucid.core.randomness import check_seed, seeded, stream
 from pellucid.core.record import Provenance, Record, Stopwatch, versions
-from pellucid.errors import InvalidInput
 from pellucid.improve.base import Remedy
 from pellucid.improve.log import Log, Part, logged
 from pellucid.improve.penalties import Ledger
@@ -124,7 +123,7 @@ def improve(
     clock, data = Stopwatch(), as_dataset(train)
     held = None if validation is None else as_dataset(validation)
     if held is not None:
-        _refuse_overlap(data, held)
+        refuse_overlap(data, held)
     runs: list[_Trained] = []
     for number in _seeds(recipe, seed):
         runs.append(_trained(build, recipe, data, held, fit, seed=number, progress=progress))
@@ -144,23 +143,6 @@ def _seeds(recipe: Recipe, seed: int) -> list[int]:
     """A seed for each member: the first is that of the model alone."""
     others = 0 if recipe.joining is None else recipe.joining.members - 1
     return [seed, *map(int, stream(seed, "members").integers(2**31, size=others))]
-
-
-def _refuse_overlap(train: Dataset, validation: Dataset) -> None:
-    """Raise where examples are in both, more than copies within the training data let expect."""
-    if len(both := shared(train.ids, validation.ids)):
-        raise InvalidInput(
-            f"validation: the example {both[0]!r} (ids) is in train as well; hold out examples of their own"
-        )
-    inside, outside = digests(train.x, validation.x)
-    known, again = set(inside), len(inside) - len(set(inside))
-    copies = sum(row in known for row in outside)
-    expected = len(outside) * min(1.0, 2 * again / len(inside))
-    if copies > expected + 3 * np.sqrt(expected) + 0.01 * len(outside):
-        raise InvalidInput(
-            f"validation: {copies} of its {len(outside)} examples are copies of training examples (train has {again} copies "
-            "within itself); what is stopped or chosen by them would look too good: hold out examples of their own"
-        )
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,8 @@ class AdversarialRobustness(Measure):
     level: float = 0.95
 
     quantity: ClassVar[str] = "adversarial_robustness"
+    better: ClassVar[str] = "higher"
+    share: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         options.one_of(self, "norm", NORMS)

@@ -179,10 +179,13 @@ class Measure(Value, ABC):
     """A quantity, with its options; a frozen dataclass.
 
     A subclass states its `quantity` (the name its result carries) and computes a `Measurement` from a `Context`.
-    It raises `NotApplicable` where the quantity makes no sense for the model or the data.
+    It raises `NotApplicable` where the quantity makes no sense for the model or the data. Which way is better, and whether the
+    quantity is a share, is stated for the class, or in the result where that depends on what was asked.
     """
 
     quantity: ClassVar[str]
+    better: ClassVar[str] = ""
+    share: ClassVar[bool] = False
 
     def passes(self, train: int, test: int) -> int:
         """About how many rows it gives the model, of so many, beyond their answers that all measures share.
@@ -302,7 +305,8 @@ def _one(item: Measure, context: Context, shared: Provenance) -> Measurement:
     except NotApplicable as reason:
         found = Measurement(item.quantity, None, verdict=NOT_APPLICABLE, detail={"explanation": str(reason)})
     cost = {"evaluations": context.evaluations - before, "seconds": watch.seconds}
-    return dataclasses.replace(found, provenance=dataclasses.replace(shared, method=item, **cost))
+    way = {"better": found.better or item.better, "share": found.share or item.share}
+    return dataclasses.replace(found, provenance=dataclasses.replace(shared, method=item, **cost), **way)
 
 
 def fingerprint(*splits: Dataset | None) -> str:

@@ -62,6 +62,8 @@ class TestSetBound(Measure):
     candidates: int = 1
 
     quantity: ClassVar[str] = "test_set_bound"
+    better: ClassVar[str] = "lower"
+    share: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         options.fraction(self, "level")

@@ -82,6 +82,8 @@ class CalibrationError(Measure):
     estimator: str = "bins"
 
     quantity: ClassVar[str] = "calibration_error"
+    better: ClassVar[str] = "lower"
+    share: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         options.whole(self, "bins")

@@ -74,6 +74,7 @@ class DomainGap(Measure):
     tolerance: float | None = None
 
     quantity: ClassVar[str] = "domain_gap"
+    better: ClassVar[str] = "lower"
 
     def __post_init__(self) -> None:
         check_by(self)
@@ -111,7 +112,8 @@ class DomainGap(Measure):
             "left_out": {**left, **reasons},
         }  # fmt: skip
         told = _told(metric, (here, worst), stated(largest, interval, percent=metric.share, unit="points"), verdict)
-        return Measurement(f"domain_gap.{name}", largest, interval, verdict, {"explanation": told, **detail})
+        detail = {"explanation": told, **detail}
+        return Measurement(f"domain_gap.{name}", largest, interval, verdict, detail, share=metric.share)
 
 
 def _drop(here: Group, there: Group, metric: Metric) -> tuple[float, Interval]:

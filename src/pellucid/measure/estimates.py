@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,6 +48,11 @@ class Metric(NamedTuple):
     label: str
     higher_is_better: bool = True
     share: bool = False
+
+    @property
+    def read(self) -> dict[str, Any]:
+        """How a measurement of it is read."""
+        return {"better": "higher" if self.higher_is_better else "lower", "share": self.share}
 
 
 def _surprise(y: Array, p: Floats) -> Floats:

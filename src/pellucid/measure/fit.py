@@ -91,6 +91,8 @@ class Fit(Measure):
     tolerance: float = TOLERANCE
 
     quantity: ClassVar[str] = "fit"
+    better: ClassVar[str] = "lower"
+    share: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.noise is not None:

@@ -71,6 +71,7 @@ class Gap(Measure):
     tolerance: float | None = None
 
     quantity: ClassVar[str] = "gap"
+    better: ClassVar[str] = "lower"
 
     def __post_init__(self) -> None:
         check_compared(self)
@@ -89,7 +90,7 @@ class Gap(Measure):
             "explanation": _told(metric, (seen, new), gap, interval, verdict, tolerance), "train": written(seen),
             "test": written(new), "paired_rows": len(pairs[0]), "tolerance": tolerance,
         }  # fmt: skip
-        return Measurement(f"gap.{name}", gap, interval, verdict, detail)
+        return Measurement(f"gap.{name}", gap, interval, verdict, detail, share=metric.share)
 
 
 def check_compared(owner: Any) -> None:

@@ -87,6 +87,8 @@ class LabelFreeAccuracy(Measure):
     level: float = 0.95
 
     quantity: ClassVar[str] = "label_free_accuracy"
+    better: ClassVar[str] = "higher"
+    share: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         options.fraction(self, "level")

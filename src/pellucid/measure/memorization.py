@@ -70,6 +70,8 @@ class Memorization(Measure):
     level: float = 0.95
 
     quantity: ClassVar[str] = "memorization"
+    better: ClassVar[str] = "lower"
+    share: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         options.fraction(self, "level")

@@ -77,6 +77,7 @@ class OutOfDistribution(Measure):
     level: float = 0.95
 
     quantity: ClassVar[str] = "out_of_distribution"
+    better: ClassVar[str] = "higher"
 
     def __post_init__(self) -> None:
         options.some_of(self, "scores", tuple(SCORES))

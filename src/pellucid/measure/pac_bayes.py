@@ -99,6 +99,8 @@ class PacBayesBound(Measure):
     level: float = 0.95
 
     quantity: ClassVar[str] = "pac_bayes_bound"
+    better: ClassVar[str] = "lower"
+    share: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_build(self)

@@ -88,7 +88,8 @@ class Performance(Measure):
         detail = {name: written(found[name]) if name in found else absent(reasons[name]) for name in names}
         best = found[first]
         told = _told(METRICS[first], first, best, len(context.data("test")))
-        return Measurement(f"performance.{first}", best.value, best.interval, detail={"explanation": told, **detail})
+        told_of = {"explanation": told, **detail}
+        return Measurement(f"performance.{first}", best.value, best.interval, detail=told_of, **METRICS[first].read)
 
 
 def known_metric(owner: Value, name: Any) -> None:

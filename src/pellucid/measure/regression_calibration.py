@@ -72,6 +72,7 @@ class RegressionCalibration(Measure):
     level: float = 0.95
 
     quantity: ClassVar[str] = "regression_calibration"
+    better: ClassVar[str] = "lower"
 
     def __post_init__(self) -> None:
         options.whole(self, "bins")

@@ -78,6 +78,7 @@ class SeedVariance(Measure):
     level: float = 0.95
 
     quantity: ClassVar[str] = "seed_variance"
+    better: ClassVar[str] = "lower"
 
     def __post_init__(self) -> None:
         check_build(self)
@@ -169,6 +170,8 @@ class PredictionChurn(Measure):
     level: float = 0.95
 
     quantity: ClassVar[str] = "prediction_churn"
+    better: ClassVar[str] = "lower"
+    share: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_build(self)

@@ -26,8 +26,9 @@ class CorruptionRobustness(Measure):
     """How much quality is lost when the inputs are a little wrong?
 
     Each corruption at each severity is put on test rows. Quality is accuracy, or R2 for a regression; drop = quality
-    clean - quality corrupted, above 0 for worse, compared row by row with the clean ones. The value is the mean drop
-    over all. What there is for each kind of data, and what a severity of each stands for, is in `pellucid.data.corruptions`:
+    clean - quality corrupted, above 0 for worse, compared row by row with the clean ones. The value is the mean drop over
+    all, or the mean quality that is left. What there is for each kind of data, and what a severity of each stands for, is in
+    `pellucid.data.corruptions`:
 
     - tables: noise and missing; unit, swap, rare, unknown.
     - images: noise, blur, contrast and rotation; shot, impulse, motion, defocus, fog, brightness, pixelate, jpeg, posterize,
@@ -50,6 +51,8 @@ class CorruptionRobustness(Measure):
         tolerance: A mean drop that is acceptable, at least 0.
         level: Confidence level, in (0, 1).
         rows: At most so many test rows are tried, drawn by chance; None for every one.
+        of: "drop", or "left": the quality on corrupted rows, which compares models of unlike quality on clean ones. The verdict
+            is about the drop either way.
 
     Raises:
         InvalidOption: Severities outside 1 to 5, or a corruption that does not exist.
@@ -77,12 +80,14 @@ class CorruptionRobustness(Measure):
     tolerance: float = 0.05
     level: float = 0.95
     rows: int | None = 2000
+    of: str = "drop"
 
     quantity: ClassVar[str] = "corruption_robustness"
 
     def __post_init__(self) -> None:
         options.fraction(self, "level")
         options.not_negative(self, "tolerance")
+        options.one_of(self, "of", ("drop", "left"))
         if self.rows is not None:
             options.whole(self, "rows")
         object.__setattr__(self, "severities", tuple(self.severities))
@@ -103,7 +108,7 @@ class CorruptionRobustness(Measure):
         quality = _Quality(context, self.rows)
         _require_numbers(context)
         known = reference(context.data("train" if context.has("train") else "test"))
-        losses, parts, skipped = {}, {}, {}
+        losses, wanting, parts, skipped = {}, [], {}, {}
         for name, corrupt in functions.items():
             try:
                 scores = list(self._scores(context, name, corrupt, known, quality.rows))
@@ -111,6 +116,7 @@ class CorruptionRobustness(Measure):
                 skipped[name] = str(reason)
                 continue
             losses[name] = np.stack([quality.lost(found) for found in scores])
+            wanting += [quality.wanting(found) for found in scores]
             parts[name] = self._part(context, name, scores, quality)
         if not parts:
             raise NotApplicable("; ".join(f"{name}: {reason}" for name, reason in skipped.items()))
@@ -125,7 +131,12 @@ class CorruptionRobustness(Measure):
             "explanation": told, "quality": quality.name, "clean": quality.clean, "severities": np.array(self.severities),
             "worst": worst, "corruptions": parts, "rows": quality.rows, "skipped": skipped,
         }  # fmt: skip
-        return Measurement(self.quantity, value, interval, verdict, detail)
+        if self.of == "drop":
+            return Measurement(self.quantity, value, interval, verdict, detail, better="lower", share=quality.classes)
+        short, around = quality.drop(np.mean(wanting, axis=0), context.stream("left"), self.level)
+        left = Interval(1 - around.high, 1 - around.low, around.level, around.kind)
+        name = f"{self.quantity}.{quality.name.lower()}"
+        return Measurement(name, 1 - short, left, verdict, detail, better="higher", share=quality.classes)
 
     def _functions(self, data: Dataset) -> Mapping[str, Corruption]:
         known = corruptions(data.kind or "")
@@ -190,6 +201,10 @@ class _Quality:
     def lost(self, scores: Floats) -> Floats:
         """Clean minus corrupted, for each row (B,)."""
         return self._own - self._score(scores)
+
+    def wanting(self, scores: Floats) -> Floats:
+        """What each row (B,) lacks of being right."""
+        return float(self.classes) - self._score(scores)
 
     def left(self, scores: Floats, generator: np.random.Generator, level: float) -> Estimate:
         """The quality of other answers, with its own interval."""

@@ -66,6 +66,7 @@ class Brier(Measure):
     level: float = 0.95
 
     quantity: ClassVar[str] = "brier"
+    better: ClassVar[str] = "lower"
 
     def __post_init__(self) -> None:
         options.whole(self, "bins")
@@ -130,6 +131,7 @@ class LogLoss(Measure):
     level: float = 0.95
 
     quantity: ClassVar[str] = "log_loss"
+    better: ClassVar[str] = "lower"
 
     def __post_init__(self) -> None:
         options.fraction(self, "level")

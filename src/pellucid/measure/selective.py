@@ -57,6 +57,7 @@ class SelectiveRisk(Measure):
     level: float = 0.95
 
     quantity: ClassVar[str] = "selective_risk"
+    better: ClassVar[str] = "lower"
 
     def __post_init__(self) -> None:
         options.fraction(self, "level")

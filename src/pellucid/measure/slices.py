@@ -92,6 +92,7 @@ class SliceDiscovery(Measure):
     level: float = 0.95
 
     quantity: ClassVar[str] = "slices"
+    better: ClassVar[str] = "lower"
 
     def __post_init__(self) -> None:
         options.one_of(self, "loss", (None, *LOSSES))

@@ -139,7 +139,8 @@ class Subgroups(Measure):
             "left_out": {**left, **reasons},
         }  # fmt: skip
         told = _told(metric, worst, interval, disparity, verdict, len(groups))
-        return Measurement(f"subgroups.{name}", worst.found.value, interval, verdict, {"explanation": told, **detail})
+        detail = {"explanation": told, **detail}
+        return Measurement(f"subgroups.{name}", worst.found.value, interval, verdict, detail, **metric.read)
 
 
 def check_by(owner: Any) -> None:

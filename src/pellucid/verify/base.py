@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -59,7 +59,12 @@ class Case:
 
 
 class Check(Value, ABC):
-    """A test of an explanation: a frozen dataclass whose fields are its options."""
+    """A test of an explanation: a frozen dataclass whose fields are its options.
+
+    A subclass states which way is better of its value: "higher", "lower", or "" where neither is.
+    """
+
+    better: ClassVar[str] = ""
 
     @abstractmethod
     def check(self, case: Case) -> Measurement:
@@ -191,7 +196,7 @@ def _checked(case: Case, check: Check) -> Measurement:
         method=check, seed=case.question.seed, evaluations=int(found.detail.get("evaluations", 0)), seconds=clock.seconds,
         model=p.model, inputs=p.inputs, versions=versions(),
     )  # fmt: skip
-    return replace(found, provenance=provenance)
+    return replace(found, provenance=provenance, better=check.better)
 
 
 def _snake(check: Check) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ NEGLIGIBLE = 0.1
 @dataclass(frozen=True, eq=False)
 class _Ranking(Check):
     """What deletion and insertion share; see there."""
+
+    better: ClassVar[str] = "higher"
 
     steps: int = 20
     rankings: int = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -61,6 +61,8 @@ class ParameterRandomization(Check):
         A map times its input keeps the input's outline under any weights: on images with an empty background the
         similarity of such methods starts high. Passing shows that the map depends on the weights, not that it is right.
     """
+
+    better: ClassVar[str] = "lower"
 
     order: str = "cascade"
     repeats: int = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -78,6 +78,8 @@ class AttentionAgreement(AttentionCheck):
         convolution whose fields overlap they are counted off in order. Of texts and tables a class token is expected before
         the others.
     """
+
+    better: ClassVar[str] = "higher"
 
     gradient: str = "input"
     bound: float = 0.01

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -69,6 +70,8 @@ class AttentionFaithfulness(AttentionCheck):
         how the values there are used. After several layers attention is over mixtures of positions. Few examples leave it
         undecided, as does an output that no single position moves.
     """
+
+    better: ClassVar[str] = "higher"
 
     agreement: AttentionAgreement = field(default_factory=AttentionAgreement)
     permutation: AttentionPermutation = field(default_factory=AttentionPermutation)
