@@ -28,8 +28,8 @@ from benchmarks.texts import Review, Vocabulary, dataset, phrases, reviews
 from pellucid import training
 from pellucid.core.randomness import stream
 from pellucid.core.resampling import Interval, studentized
-from pellucid.improve.compare import Row, table
 from pellucid.measure.estimates import mean_interval
+from pellucid.study.paired import Quantity, Row, table
 
 LENGTH, WIDTH, PHRASE = 768, 32, 48
 """Words of a review that are read (87 % of all marks lie in them), the width of the model, and words of a phrase of SST-2."""
@@ -131,7 +131,7 @@ def of_recipes(hits: Mapping[str, np.ndarray], found: Mapping[str, Mapping[str, 
     names = list(hits)
     each = {"accuracy": hits, **{m: {n: found[n][m][:, :, 0] for n in names} for m in found[names[0]]}}
     means = np.stack([[values[n].mean(1) for n in names] for values in each.values()], axis=-1)
-    rows = table(names, list(each), means, 0)
+    rows = table(names, [Quantity(name, "higher") for name in each], means, 0)
     lines = [
         "| trained on | of | mean | difference | over seeds, 95 % | over reviews, 95 % | adjusted p (seeds) |",
         "|:--|:--|--:|--:|--:|--:|--:|",

@@ -44,7 +44,10 @@ MODULES = {
 """Modules of the package that are documented name by name, each on a page of its own."""
 
 LISTS = ("Args", "Attributes", "Raises")
-ENTRY = {"explain": ("explain",), "verify": ("verify",), "measure": ("measure",), "improve": ("improve", "compare")}
+ENTRY = {verb: (verb,) for verb in VERBS}
+
+STUDY = ("compare", "Comparison", "Faithfulness")
+"""What is about many models."""
 
 
 def pages() -> dict[str, str]:
@@ -54,6 +57,7 @@ def pages() -> dict[str, str]:
 
     found = {f"{verb}.md": _verb(verb, title) for verb, title in VERBS.items()}
     found["core.md"] = _core()
+    found["study.md"] = _study()
     found |= {f"{module}.md": _module(module, title) for module, title in MODULES.items()}
     found["findings.md"] = findings()
     found["propagation.md"] = treatments()
@@ -72,6 +76,8 @@ def _index() -> str:
     for module, title in MODULES.items():
         names = ", ".join(f"[{n}]({module}.md#pl{module}{n.lower()})" for n in _names(module))
         lines += [f"- [{module}]({module}.md): {title}. {names}"]
+    told = ", ".join(f"[{name}](study.md#pl{name.lower()})" for name in STUDY)
+    lines += [f"- [study](study.md): many models side by side. {told}"]
     lines += ["- [core](core.md): models, data, targets, results", "- [findings](findings.md): every code of an audit"]
     lines += ["- [propagation](propagation.md): what relevance and differences do at each kind of layer"]
     lines += ["- [coverage](coverage.md): which method works on which kind of model, and how exactly"]
@@ -97,6 +103,13 @@ def _core() -> str:
     made = [_thing(thing, f"pl.data.{thing.__name__}") for thing in (load, tones, moving_shapes, Planted)]
     shown = [_thing(getattr(pl, name), name if name[0].isupper() else f"pl.{name}") for name in CORE]
     return "\n\n".join(["# core: models, data, targets, results", *shown, *made]) + "\n"
+
+
+def _study() -> str:
+    import pellucid as pl
+
+    shown = [_thing(getattr(pl, name), f"pl.{name}") for name in STUDY]
+    return "\n\n".join(["# study: many models side by side", *shown]) + "\n"
 
 
 def _names(module: str) -> list[str]:

@@ -55,7 +55,7 @@ ALLOWED = {
 # what is loaded with a part that is itself loaded only when it is used: a Keras layer is a class of Keras
 LOADED_WHEN_USED = {"cli": {"typer"}, "layers": {"keras"}, "models": {"keras"}}
 # what a part may use of another for the names of types alone
-TYPES_ALONE = {"__init__": DATA | VERBS | {"verify", "report"}, "plot": {"explain.base"}}
+TYPES_ALONE = {"__init__": DATA | VERBS | {"verify", "report", "study"}, "plot": {"explain.base"}}
 
 
 def name_of(path: Path) -> str:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from pellucid.explain.attention.reading import attention as attention
     from pellucid.explain.base import Explanation as Explanation
     from pellucid.explain.base import explain as explain
-    from pellucid.improve.compare import compare as compare
     from pellucid.improve.recipe import Recipe as Recipe
     from pellucid.improve.run import improve as improve
     from pellucid.measure.base import Measurement as Measurement
@@ -42,6 +41,9 @@ if TYPE_CHECKING:
     from pellucid.measure.base import measure as measure
     from pellucid.report.audit import Audit as Audit
     from pellucid.report.audit import audit as audit
+    from pellucid.study.compare import compare as compare
+    from pellucid.study.comparison import Comparison as Comparison
+    from pellucid.study.faithfulness import Faithfulness as Faithfulness
     from pellucid.verify.base import verify as verify
 
 __version__ = "0.1.0"
@@ -50,10 +52,11 @@ _COMPOSITES = ("Composite", "EpsilonAlpha2Beta1", "EpsilonAlpha2Beta1Flat", "Eps
 _RULES = ("AlphaBeta", "Epsilon", "Flat", "Gamma", "WSquare", "ZBox", "ZPlus")
 
 _HOMES = {
-    "Audit": "report.audit", "Dataset": "core.dataset", "Explanation": "explain.base", "Margin": "core.target",
+    "Audit": "report.audit", "Comparison": "study.comparison", "Dataset": "core.dataset", "Explanation": "explain.base",
+    "Faithfulness": "study.faithfulness", "Margin": "core.target",
     "Measurement": "core.measurement", "Model": "core.model", "Recipe": "improve.recipe", "Unit": "core.target",
     "AttentionReading": "explain.attention.reading", "attention": "explain.attention.reading",
-    "audit": "report.audit", "compare": "improve.compare", "default_measures": "measure.base", "explain": "explain.base",
+    "audit": "report.audit", "compare": "study.compare", "default_measures": "measure.base", "explain": "explain.base",
     "improve": "improve.run",
     "load": "core.record", "measure": "measure.base", "verify": "verify.base", "wrap": "core.model",
     **dict.fromkeys(("Background", "Blurred", "MaskToken"), "core.baselines"),

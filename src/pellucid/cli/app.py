@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import pellucid
-from pellucid.cli import audit, data, explain, guard, methods
+from pellucid.cli import audit, compare, data, explain, guard, methods
 
 app = typer.Typer(
     name="pellucid",
@@ -39,5 +39,6 @@ def root(
 
 app.command("audit")(audit.audit)
 app.command("explain")(explain.explain)
+app.command("compare")(compare.compare)
 app.command("methods")(methods.methods)
 app.command("data")(data.data)

@@ -11,11 +11,12 @@ from pellucid.plot.curves import reliability, risk_coverage
 from pellucid.plot.degradation import robustness
 from pellucid.plot.estimates import intervals, strip
 from pellucid.plot.faith import faithfulness
+from pellucid.plot.ledger import ledger
 from pellucid.plot.lines import attention_lines
 from pellucid.plot.ranking import Importance, importance, summarise
 from pellucid.plot.scene import Picture, Table
 
 __all__ = [
     "Importance", "Picture", "Table", "attention_grid", "attention_lines", "attention_map", "attribution", "faithfulness",
-    "importance", "intervals", "reliability", "risk_coverage", "robustness", "strip", "summarise",
+    "importance", "intervals", "ledger", "reliability", "risk_coverage", "robustness", "strip", "summarise",
 ]  # fmt: skip

@@ -25,20 +25,25 @@ _UNIT = re.compile(r"(\d) %")  # a number and its sign stay on one line
 
 def page(audit: Any) -> str:
     """The report of an audit as HTML; everything that came from data or model is escaped."""
-    script = _text("theme.js")
-    version = audit.provenance.versions.get("pellucid", "")
     severity = VERDICTS[audit.verdict]
-    return _template().render(
-        subject=audit.subject, version=version, facts=facts(audit), sections=sections(audit),
+    return document(
+        "page.html.j2", audit.provenance.versions.get("pellucid", ""), subject=audit.subject, facts=facts(audit),
         verdict={"word": audit.verdict, "severity": severity, "sign": theme.SEVERITIES[severity], "sentence": audit.sentence},
-        findings=_items(audit.findings), counted=counted(audit.findings),
-        light=_raw(theme.variables("light")), dark=_raw(theme.variables("dark")), style=_raw(_style()), script=_raw(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        findings=_items(audit.findings), counted=counted(audit.findings), sections=sections(audit),
+    )  # fmt: skip
+
+
+def document(template: str, version: str, **given: Any) -> str:
+    """A page of a template, with the style, the themes and the script that every page has."""
+    script = _text("theme.js")
+    return _surroundings().get_template(template).render(
+        version=version, light=_raw(theme.variables("light")), dark=_raw(theme.variables("dark")), style=_raw(_style()),
+        script=_raw(script), script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(), **given,
     )  # fmt: skip
 
 
 @functools.cache
-def _template() -> Any:
+def _surroundings() -> Any:
     import jinja2
 
     surroundings = jinja2.Environment(
@@ -49,7 +54,7 @@ def _template() -> Any:
     )
     surroundings.filters["plain"] = plain
     surroundings.filters["tidy"] = lambda text: _UNIT.sub("\\1\u202f%", str(text))
-    return surroundings.get_template("page.html.j2")
+    return surroundings
 
 
 def _is_figure(cell: Any) -> bool:

@@ -25,7 +25,7 @@ def summary(audit: Any) -> dict[str, Any]:
     """What `audit.json` holds."""
     from pellucid.report.audit import FORMAT
 
-    return _finite({
+    return finite({
         "format": FORMAT, "verdict": audit.verdict, "sentence": audit.sentence, "trust": audit.trust,
         "subject": dict(audit.subject), "findings": [f.summary() for f in audit.findings],
         "measurements": [measurement(m) for m in audit.measurements],
@@ -78,34 +78,33 @@ def _provenance(found: Any) -> dict[str, Any]:
     return {"method": encode(found.method, {}), **kept, "notes": list(found.notes), "versions": dict(found.versions)}
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Values as JSON has them: NaN and infinities become null, arrays lists."""
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
-        return _finite(value.tolist())
+        return finite(value.tolist())
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if isinstance(value, np.generic):
-        return _finite(value.item())
+        return finite(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return _finite(value.settings()) if isinstance(value, Value) else value
+    return finite(value.settings()) if isinstance(value, Value) else value
 
 
 def markdown(audit: Any) -> str:
     """The verdict and the findings as Markdown, short enough for a comment on a change."""
-    head = (
-        f"## {_md(audit.subject['model'])} on {_md(audit.subject['data'])}: {audit.verdict}\n\n{_md(audit.sentence)}\n"
-    )
+    model, data = escaped(audit.subject["model"]), escaped(audit.subject["data"])
+    head = f"## {model} on {data}: {audit.verdict}\n\n{escaped(audit.sentence)}\n"
     rows = [
-        f"| {SEVERITIES[f.severity]} {f.severity} | {f.code} | {_md(f.title)} | {f.figure} | {f.span} |"
+        f"| {SEVERITIES[f.severity]} {f.severity} | {f.code} | {escaped(f.title)} | {f.figure} | {f.span} |"
         for f in audit.findings
     ]
     return "\n".join([head, "| severity | code | finding | value | interval |", "|---|---|---|--:|---|", *rows, ""])
 
 
-def _md(text: Any) -> str:
+def escaped(text: Any) -> str:
     """Text that cannot start a table cell, a tag, a link or emphasis of its own."""
     line = " ".join(str(text).split())
     return "".join("\\" + c if c in "\\`*_[]|#" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(c, c) for c in line)

@@ -1,0 +1,107 @@
+"""What each recipe does, in words: what it improves, what it costs elsewhere, and how long it takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pellucid.core.numbers import counted, figure, signed, span
+from pellucid.core.resampling import Interval, student
+from pellucid.shapes import Array
+from pellucid.study.paired import BETTER, FAILED, HIGHER, LOWER, NONE, WORSE, Quantity, Row
+
+WORTH_TELLING = 1.1
+"""A training time that is longer or shorter by less than this factor is no side effect."""
+
+
+def effects(comparison: Any) -> tuple[str, ...]:
+    """A sentence for each recipe but the reference: gains, then what they cost."""
+    named = {q.name: q for q in comparison.quantities}
+    others = [name for name in comparison.recipes if name != comparison.reference]
+    return tuple(_effect(comparison, name, [r for r in comparison.rows if r.recipe == name], named) for name in others)
+
+
+def _effect(comparison: Any, name: str, rows: Sequence[Row], named: Mapping[str, Quantity]) -> str:
+    if any(row.verdict == FAILED for row in rows):
+        return f"{name}: failed, so it is not judged. {comparison.failures[name]}."
+    hollow = _hollow(rows)
+    gains = _those((r for r in rows if r.metric not in hollow), named, (BETTER,))
+    losses, changes = (_those(rows, named, verdicts) for verdicts in ((WORSE,), (HIGHER, LOWER)))
+    changes += [
+        f"{c}: smaller only as training quality fell"
+        for c in _those((r for r in rows if r.metric in hollow), named, (BETTER,))
+    ]
+    prices = [*losses, *price(comparison, name)]
+    told = (
+        "; but ".join(", ".join(part) for part in (gains, prices) if part) if gains else _no_gain(rows, named, prices)
+    )
+    return f"{name}: {'; '.join([told, *changes])}."
+
+
+def _hollow(rows: Sequence[Row]) -> set[str]:
+    """Gaps that are smaller beside a quality that is worse: no gain."""
+    return {f"gap.{row.metric}" for row in rows if row.verdict == WORSE}
+
+
+def _no_gain(rows: Sequence[Row], named: Mapping[str, Quantity], prices: Sequence[str]) -> str:
+    if prices:
+        return f"{', '.join(prices)}, and nothing is shown to be better"
+    tested = [row for row in rows if row.verdict == NONE]
+    if not tested:
+        return "nothing could be compared"
+    first = tested[0]
+    width = f", and {named[first.metric].label} lies within {_around(first, named[first.metric])} of the reference"
+    shown = first.difference_interval is not None and math.isfinite(first.difference_interval.width)
+    return f"no difference shown in {counted(len(tested), 'quantity', 'quantities')}{width if shown else ''}"
+
+
+def _those(rows: Iterable[Row], named: Mapping[str, Quantity], verdicts: tuple[str, ...]) -> list[str]:
+    return [f"{named[r.metric].label} {change(r, named[r.metric])}" for r in rows if r.verdict in verdicts]
+
+
+def change(row: Row, quantity: Quantity) -> str:
+    """The difference of a row with its interval: "+1.2 points [0.3 to 2.1]"."""
+    told = signed(row.difference, row.difference_interval, percent=quantity.share)
+    return f"{told} [{_bare(row.difference_interval, quantity)}]"
+
+
+def _bare(interval: Interval | None, quantity: Quantity) -> str:
+    scale = 100.0 if quantity.share else 1.0
+    return span(interval and Interval(interval.low * scale, interval.high * scale, interval.level))
+
+
+def _around(row: Row, quantity: Quantity) -> str:
+    return _bare(row.difference_interval, quantity) + (" points" if quantity.share else "")
+
+
+# -- what it costs -----------------------------------------------------------------------------------------------------
+
+
+def price(comparison: Any, name: str) -> list[str]:
+    """What of a recipe's time and size differs from the reference's, in words."""
+    ratio, interval = of_time(comparison, name)
+    sizes = comparison.cost["parameters"][[list(comparison.recipes).index(n) for n in (name, comparison.reference)]]
+    told = []
+    if max(ratio, 1 / ratio if ratio else 1) >= WORTH_TELLING and not (interval.low <= 1 <= interval.high):
+        told.append(f"{figure(ratio)} times the training time")
+    own, base = (float(np.nanmean(s)) if np.isfinite(s).any() else 0.0 for s in sizes)
+    if own != base and own and base:
+        told.append(f"{figure(own / base)} times the parameters")
+    return told
+
+
+def of_time(comparison: Any, name: str) -> tuple[float, Interval]:
+    """The training time of a recipe in units of the reference's: the geometric mean over seeds with Student's interval."""
+    seconds: Array = comparison.cost["seconds"]
+    own, base = (seconds[list(comparison.recipes).index(n)] for n in (name, comparison.reference))
+    both = np.isfinite(own) & np.isfinite(base) & (own > 0) & (base > 0)
+    if not both.any():
+        return math.nan, Interval(-math.inf, math.inf, comparison.level, "t")
+    logs = np.log(own[both] / base[both])
+    around = student(logs, comparison.level)
+    return float(np.exp(logs.mean())), Interval(
+        float(np.exp(around.low)), float(np.exp(around.high)), around.level, "t"
+    )

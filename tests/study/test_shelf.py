@@ -1,0 +1,129 @@
+"""A comparison that was killed goes on where it stopped, and one that differs is refused."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import pellucid as pl
+from pellucid.errors import InvalidOption
+from pellucid.study.shelf import of_build, of_value
+
+CODE = """
+import sys, time, keras, numpy as np, pellucid as pl
+from pellucid.study import trial as place
+
+def build():
+    net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, activation="sigmoid")])
+    net.compile(keras.optimizers.SGD(0.05), "binary_crossentropy", jit_compile=keras.backend.backend() == "jax")
+    return net
+
+draw = np.random.default_rng(0)
+x = draw.normal(size=(120, 3)).astype("float32")
+y = (x[:, 0] > 0).astype(int)
+recipes = {"plain": pl.Recipe(), "small / 0.5": pl.Recipe(pl.L2(0.5))}
+
+def run(folder):
+    return pl.compare(build, recipes, train=(x[:60], y[:60]), test=(x[60:], y[60:]), seeds=3, fit={"epochs": 2},
+                      measures=(), workers=1, folder=folder, progress=False)
+"""
+
+
+@pytest.fixture(scope="module")
+def program():
+    """The functions of the program that is killed, here."""
+    names = {"__name__": "program"}
+    exec(CODE, names)  # the text is above
+    return names
+
+
+@pytest.mark.slow
+def test_a_killed_comparison_goes_on(program, tmp_path):
+    folder = tmp_path / "runs"
+    slow = (
+        CODE
+        + f"\nreal = place.improve\nplace.improve = lambda *a, **k: (time.sleep(1), real(*a, **k))[1]\nrun({str(folder)!r})\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", slow], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    deadline = time.monotonic() + 240
+    while len(list(folder.glob("*/record.json"))) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/record.json")}
+    assert 2 <= len(before) < 6, "it was killed in the middle"
+    resumed, whole = program["run"](folder), program["run"](tmp_path / "other")
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "what was there was not trained again"
+    assert len(list(folder.glob("*/record.json"))) == 6
+    for part in ("train", "test"):
+        np.testing.assert_array_equal(resumed.scores[part], whole.scores[part])
+    assert [(r.recipe, r.metric, r.p, r.verdict) for r in resumed.rows] == [
+        (r.recipe, r.metric, r.p, r.verdict) for r in whole.rows
+    ]
+    again = program["run"](folder)
+    assert again.rows == resumed.rows
+    np.testing.assert_array_equal(
+        again.cost["seconds"], resumed.cost["seconds"], "times are those of the training kept"
+    )
+
+
+@pytest.fixture(scope="module")
+def kept(quick, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kept")
+    quick(folder=folder, seeds=1)
+    return folder
+
+
+def test_another_question_under_the_same_names_is_refused(quick, kept, recipes, data):
+    x, y = data["train"]
+    flipped = (x, np.where(np.arange(60) == 3, 1 - y, y))
+    for other, told in (
+        ({"recipes": {**recipes, "small": pl.Recipe(pl.L2(0.4))}}, "'small', seed 0, that was made with another recipe"),
+        ({"train": flipped}, "other train data"), ({"fit": {"epochs": 3}}, "another fit"),
+        ({"measures": [pl.CalibrationError()]}, "other measures"), ({"test": None}, "other test data"),
+    ):  # fmt: skip
+        with pytest.raises(InvalidOption, match=told):
+            quick(folder=kept, seeds=1, **other)
+
+
+def test_another_builder_is_refused(quick, kept):
+    def build():
+        net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, activation="sigmoid")])
+        net.compile(keras.optimizers.SGD(0.06), "binary_crossentropy")  # another rate alone
+        return net
+
+    with pytest.raises(InvalidOption, match="another build, and the two are not mixed; give another folder"):
+        quick(folder=kept, seeds=1, build=build)
+
+
+def test_more_seeds_and_recipes_go_on_from_what_is_there(quick, kept, recipes):
+    before = {path: path.stat().st_mtime_ns for path in Path(kept).glob("*/record.json")}
+    found = quick(folder=kept, recipes={**recipes, "smaller": pl.Recipe(pl.L2(0.1))}, seeds=[0])
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert list(found.recipes) == ["small", "plain", "smaller"]
+
+
+def test_a_damaged_record_is_made_again(quick, kept):
+    place = next(Path(kept).glob("plain-*-seed-0")) / "record.json"
+    text = place.read_text()
+    place.write_text(text[:40])
+    quick(folder=kept, seeds=1)
+    assert len(place.read_text()) > 200
+
+
+def test_fingerprints_change_with_what_matters(build, data):
+    train = pl.Dataset(*data["train"])
+    assert of_build(build, train) == of_build(build, train)
+    marks = np.zeros((3, 2))
+    assert of_value(marks) == of_value(marks.copy())
+    others = [marks + 1, marks.T, marks.astype("float32"), [0.0] * 6]
+    assert len({of_value(v) for v in [marks, *others]}) == 5
+    assert of_value(pl.Recipe(pl.L2(0.1))) != of_value(pl.Recipe(pl.L2(0.2)))
