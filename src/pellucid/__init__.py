@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pellucid.explain.attention.reading import attention as attention
     from pellucid.explain.base import Explanation as Explanation
     from pellucid.explain.base import explain as explain
+    from pellucid.improve.augmentation.survival import label_survival as label_survival
     from pellucid.improve.recipe import Recipe as Recipe
     from pellucid.improve.run import improve as improve
     from pellucid.measure.base import Measurement as Measurement
@@ -56,8 +57,8 @@ _HOMES = {
     "Faithfulness": "study.faithfulness", "Margin": "core.target",
     "Measurement": "core.measurement", "Model": "core.model", "Recipe": "improve.recipe", "Unit": "core.target",
     "AttentionReading": "explain.attention.reading", "attention": "explain.attention.reading",
-    "audit": "report.audit", "compare": "study.compare", "default_measures": "measure.base", "explain": "explain.base",
-    "improve": "improve.run",
+    "audit": "report.audit", "compare": "study.compare", "default_measures": "measure.base",
+    "explain": "explain.base", "improve": "improve.run", "label_survival": "improve.augmentation.survival",
     "load": "core.record", "measure": "measure.base", "verify": "verify.base", "wrap": "core.model",
     **dict.fromkeys(("Background", "Blurred", "MaskToken"), "core.baselines"),
     **dict.fromkeys(_COMPOSITES, "explain.propagation.composites"), **dict.fromkeys(_RULES, "explain.propagation.rules"),

@@ -57,3 +57,7 @@ class Remedy(Value):
     def finish(self, model: Any, train: Dataset, validation: Dataset | None) -> Any:
         """The Keras model after training: what it gives is changed, not what it has learnt."""
         return model
+
+    def notes(self, model: Any, train: Dataset, validation: Dataset | None) -> Sequence[str]:
+        """What a reader of the run has to know: what was taken for granted, or found out about the Keras model after training."""
+        return ()

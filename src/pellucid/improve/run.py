@@ -130,11 +130,12 @@ def improve(
         if runs[-1].interrupted:
             break
     model = runs[0].model if recipe.joining is None else recipe.joining.join([run.model for run in runs])
+    told = [note for remedy in recipe.remedies for note in remedy.notes(runs[0].model, data, held)]
     for remedy in recipe.remedies:
         model = remedy.finish(model, data, held)
     wrapped = wrap(model)
     rows = sum(len(run.history["loss"]) for run in runs) * (len(data) + (len(held) if held else 0))
-    notes = tuple(dict.fromkeys(note for run in runs for note in run.notes))
+    notes = tuple(dict.fromkeys([*(note for run in runs for note in run.notes), *told]))
     about = Provenance(recipe, seed, rows, clock.seconds, wrapped.fingerprint(), versions=versions(), notes=notes)
     return Run(wrapped, runs[0].history, recipe, runs[0].kept, runs[-1].interrupted, about)
 

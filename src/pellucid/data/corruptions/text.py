@@ -119,10 +119,14 @@ def slip(word: str, generator: np.random.Generator) -> str:
         return word[: at + 1] + word[at + 2 :]
     if kind == 2:
         return word[: at + 1] + word[at:]
-    beside = next((row for row in _KEYS if word[at].lower() in row), "")
-    place = beside.find(word[at].lower())
-    key = beside[place + 1 if place + 1 < len(beside) else place - 1] if beside else word[at]
-    return word[:at] + key + word[at + 1 :]
+    return word[:at] + key_beside(word[at]) + word[at + 1 :]
+
+
+def key_beside(letter: str) -> str:
+    """The key to the right of a letter, or to its left at the end of a row; the same letter where there is none."""
+    row = next((row for row in _KEYS if letter.lower() in row), "")
+    place = row.find(letter.lower())
+    return row[place + 1 if place + 1 < len(row) else place - 1] if row else letter
 
 
 def _each_word(

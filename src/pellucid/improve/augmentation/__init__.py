@@ -1,0 +1,1 @@
+"""Changed examples while training: by kind of data, and mixed from several."""
