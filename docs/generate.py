@@ -48,6 +48,12 @@ ENTRY = {verb: (verb,) for verb in VERBS}
 
 STUDY = ("compare", "Comparison", "Faithfulness")
 """What is about many models."""
+ENTRY = {
+    "explain": ("explain",),
+    "verify": ("verify",),
+    "measure": ("measure",),
+    "improve": ("improve", "compare", "label_survival"),
+}
 
 
 def pages() -> dict[str, str]:

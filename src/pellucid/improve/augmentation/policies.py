@@ -1,4 +1,9 @@
-"""Several small changes of an image, drawn from a list: one after the other, or beside each other and mixed."""
+"""Several small changes of an image, drawn from a list: one after the other, or beside each other and mixed.
+
+Keras has layers of these names, which are made for pipelines of single images. Inside a compiled step on a batch its RandAugment
+draws one pair of operations for all images, its AugMix draws its chains once, when the step is traced, and its Equalization
+counts values over the whole batch (Keras 3.15); so the operations are written out here, and each image has draws of its own.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from pellucid.improve.augmentation.base import Augmentation
 from pellucid.improve.step import Batch
 from pellucid.shapes import Array
 
-CHUNK, MOST = 256, 500
+CHUNK = 256
 """Rows that are changed at once, and the most validation rows that a run looks at."""
 
 
@@ -51,7 +51,8 @@ def label_survival(
 
     Args:
         model: A model trained without this augmentation, wrapped or not.
-        data: Held-out examples with classes: a `Dataset` or an (x, y) pair.
+        data: Held-out examples with classes: a `Dataset` or an (x, y) pair. What the augmentation has to know of data (ranges,
+            spreads) is taken from them.
         augmentation: What is asked about, such as `pl.Flip()`.
         allowed: The share of right answers that may be lost, between 0 and 1.
         level: Confidence level.
@@ -85,15 +86,11 @@ def label_survival(
     clock, model = Stopwatch(), model if isinstance(model, Model) else wrap(model)
     other = augmented(augmentation, data, seed)
     y, before, after = np.asarray(data.y, int), _answers(model, data), _answers(model, other)
-    moved = np.abs(other.x.astype(float) - data.x).reshape(len(data), -1).max(axis=1)
-    touched = moved > 1e-5 * max(float(np.ptp(data.x)), 1e-12)  # more than rounding
+    touched = _touched(data.x, other.x)
     known = touched & (before == y)
     about = Provenance(augmentation, seed, 2 * len(data), clock.seconds, model.fingerprint(), versions=versions())
-    shares = {
-        "before": float((before == y).mean()),
-        "after": float((after == y).mean()),
-        "changed": float(touched.mean()),
-    }
+    found = {"before": before == y, "after": after == y, "changed": touched}
+    shares = {name: float(those.mean()) for name, those in found.items()}
     if not known.any():
         told = "the augmentation changed no example that the model is right about"
         return Measurement("label_survival", None, None, "not applicable", {**shares, "explanation": told}, about)
@@ -123,6 +120,12 @@ def _check(augmentation: Any, data: Dataset, allowed: float, level: float) -> No
         raise InvalidInput("label_survival needs labels (y), to know which answers are right")
     if data.task != "classification":
         raise NotApplicable("label_survival counts right answers, and these labels are quantities")
+
+
+def _touched(x: Array, other: Array) -> Array:
+    """Which examples (B,) are changed by more than rounding; missing values stay missing."""
+    apart = np.abs(np.nan_to_num(other.astype(float) - x)).reshape(len(x), -1).max(axis=1)
+    return apart > 1e-5 * max(float(np.nanmax(x)) - float(np.nanmin(x)), 1e-12)
 
 
 def _answers(model: Model, data: Dataset) -> Array:
@@ -158,9 +161,9 @@ def told(augmentation: Augmentation, model: Any, validation: Dataset | None) -> 
     if validation is None or validation.y is None or validation.task != "classification":
         return ""
     try:
-        held = validation.take(some(len(validation), MOST, stream(0, "survival")))
+        held = validation.take(some(len(validation), CHUNK, stream(0, "survival")))
         found = label_survival(model, held, augmentation)
-    except PellucidError:
+    except PellucidError:  # a model or data that it cannot be asked of: the run is none the worse
         return ""
     if found.verdict != "answers change":
         return ""

@@ -24,7 +24,7 @@ from pellucid.improve.augmentation.places import pairs
 from pellucid.shapes import Array, Tensor
 
 SLIPS = 8
-"""Ways in which each word may be mistyped, drawn once for a training."""
+"""Ways in which each word may be mistyped, drawn once and for all."""
 
 
 class TextAugmentation(Augmentation):
@@ -202,7 +202,7 @@ class Typos(TextAugmentation):
 
     Limits:
         Most mistyped words are in no vocabulary of words, so that this is mostly the unknown token put in by chance. The keys are
-        those of an English keyboard. Eight ways to mistype each word are drawn once for a training. Of characters that would be
+        those of an English keyboard. Eight ways to mistype each word are drawn once and for all. Of characters that would be
         exchanged with the next one in a row only the first is.
     """
 
