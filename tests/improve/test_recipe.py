@@ -101,8 +101,8 @@ def test_penalties_match_numpy_every_epoch(make):
 
     from pellucid import training
     from pellucid.core.dataset import Dataset
+    from pellucid.improve.ledger import Ledger
     from pellucid.improve.log import Log, Part
-    from pellucid.improve.penalties import Ledger
 
     model = training.fresh(make, 0)
     model(X[:1])

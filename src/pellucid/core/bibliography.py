@@ -79,6 +79,7 @@ PAPERS = {
         Paper("bach2015", "Bach, Sebastian and Binder, Alexander and Montavon, Grégoire and Klauschen, Frederick and Müller, Klaus-Robert and Samek, Wojciech", 2015, "On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation", "PLOS ONE 10(7):e0130140", doi="10.1371/journal.pone.0130140"),
         Paper("bahdanau2015", "Bahdanau, Dzmitry and Cho, Kyunghyun and Bengio, Yoshua", 2015, "Neural Machine Translation by Jointly Learning to Align and Translate", "ICLR 2015", arxiv="1409.0473"),
         Paper("bahri2022", "Bahri, Dara and Jiang, Heinrich and Tay, Yi and Metzler, Donald", 2022, "SCARF: Self-Supervised Contrastive Learning using Random Feature Corruption", "ICLR 2022", arxiv="2106.15147"),
+        Paper("bansal2018", "Bansal, Nitin and Chen, Xiaohan and Wang, Zhangyang", 2018, "Can We Gain More from Orthogonality Regularizations in Training Deep Networks?", "NeurIPS 2018", arxiv="1810.09102"),
         Paper("bartlett2017", "Bartlett, Peter L. and Foster, Dylan J. and Telgarsky, Matus", 2017, "Spectrally-normalized Margin Bounds for Neural Networks", "NeurIPS 2017", arxiv="1706.08498"),
         Paper("barz2020", "Barz, Björn and Denzler, Joachim", 2020, "Do We Train on Test Data? Purging CIFAR of Near-Duplicates", "Journal of Imaging 6(6):41", doi="10.3390/jimaging6060041", arxiv="1902.00423"),
         Paper("belinkov2018", "Belinkov, Yonatan and Bisk, Yonatan", 2018, "Synthetic and Natural Noise Both Break Neural Machine Translation", "ICLR 2018", arxiv="1711.02173"),
@@ -174,6 +175,7 @@ PAPERS = {
         Paper("lin2017", "Lin, Tsung-Yi and Goyal, Priya and Girshick, Ross and He, Kaiming and Dollár, Piotr", 2017, "Focal Loss for Dense Object Detection", "ICCV 2017", arxiv="1708.02002"),
         Paper("liu2020", "Liu, Weitang and Wang, Xiaoyun and Owens, John D. and Li, Yixuan", 2020, "Energy-based Out-of-distribution Detection", "NeurIPS 2020", arxiv="2010.03759"),
         Paper("lopezpaz2017", "Lopez-Paz, David and Oquab, Maxime", 2017, "Revisiting Classifier Two-Sample Tests", "ICLR 2017", arxiv="1610.06545"),
+        Paper("loshchilov2019", "Loshchilov, Ilya and Hutter, Frank", 2019, "Decoupled Weight Decay Regularization", "ICLR 2019", arxiv="1711.05101"),
         Paper("lundberg2017", "Lundberg, Scott M. and Lee, Su-In", 2017, "A Unified Approach to Interpreting Model Predictions", "NeurIPS 2017", arxiv="1705.07874"),
         Paper("mackinnon1985", "MacKinnon, James G. and White, Halbert", 1985, "Some Heteroskedasticity-Consistent Covariance Matrix Estimators with Improved Finite Sample Properties", "Journal of Econometrics 29(3):305-325", doi="10.1016/0304-4076(85)90158-7"),
         Paper("madry2018", "Madry, Aleksander and Makelov, Aleksandar and Schmidt, Ludwig and Tsipras, Dimitris and Vladu, Adrian", 2018, "Towards Deep Learning Models Resistant to Adversarial Attacks", "ICLR 2018", arxiv="1706.06083"),
@@ -245,6 +247,7 @@ PAPERS = {
         Paper("yao2020", "Yao, Zhewei and Gholami, Amir and Keutzer, Kurt and Mahoney, Michael W.", 2020, "PyHessian: Neural Networks Through the Lens of the Hessian", "IEEE Big Data 2020", arxiv="1912.07145"),
         Paper("yeom2018", "Yeom, Samuel and Giacomelli, Irene and Fredrikson, Matt and Jha, Somesh", 2018, "Privacy Risk in Machine Learning: Analyzing the Connection to Overfitting", "CSF 2018", doi="10.1109/CSF.2018.00027", arxiv="1709.01604"),
         Paper("yun2019", "Yun, Sangdoo and Han, Dongyoon and Oh, Seong Joon and Chun, Sanghyuk and Choe, Junsuk and Yoo, Youngjoon", 2019, "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features", "ICCV 2019", arxiv="1905.04899"),
+        Paper("yoshida2017", "Yoshida, Yuichi and Miyato, Takeru", 2017, "Spectral Norm Regularization for Improving the Generalizability of Deep Learning", "arXiv preprint", arxiv="1705.10941"),
         Paper("zeiler2014", "Zeiler, Matthew D. and Fergus, Rob", 2014, "Visualizing and Understanding Convolutional Networks", "ECCV 2014", doi="10.1007/978-3-319-10590-1_53", arxiv="1311.2901"),
         Paper("zhang2015", "Zhang, Xiang and Zhao, Junbo and LeCun, Yann", 2015, "Character-level Convolutional Networks for Text Classification", "NIPS 2015", arxiv="1509.01626"),
         Paper("zhang2016", "Zhang, Jianming and Lin, Zhe and Brandt, Jonathan and Shen, Xiaohui and Sclaroff, Stan", 2016, "Top-Down Neural Attention by Excitation Backprop", "ECCV 2016", arxiv="1608.00507"),
@@ -254,6 +257,7 @@ PAPERS = {
         Paper("zhong2019", "Zhong, Ruiqi and Shao, Steven and McKeown, Kathleen", 2019, "Fine-Grained Sentiment Analysis with Faithful Attention", "arXiv preprint", arxiv="1908.06870"),
         Paper("zhong2020", "Zhong, Zhun and Zheng, Liang and Kang, Guoliang and Li, Shaozi and Yang, Yi", 2020, "Random Erasing Data Augmentation", "AAAI 2020", arxiv="1708.04896"),
         Paper("zhou2016", "Zhou, Bolei and Khosla, Aditya and Lapedriza, Agata and Oliva, Aude and Torralba, Antonio", 2016, "Learning Deep Features for Discriminative Localization", "CVPR 2016", doi="10.1109/CVPR.2016.319", arxiv="1512.04150"),
+        Paper("zou2005", "Zou, Hui and Hastie, Trevor", 2005, "Regularization and Variable Selection via the Elastic Net", "Journal of the Royal Statistical Society B 67(2):301-320", doi="10.1111/j.1467-9868.2005.00503.x"),
         Paper("zou2008", "Zou, Guang Yong and Donner, Allan", 2008, "Construction of Confidence Limits about Effect Measures: A General Approach", "Statistics in Medicine 27(10):1693-1702", doi="10.1002/sim.3095"),
     )
 }  # fmt: skip

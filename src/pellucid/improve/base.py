@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from pellucid.core.dataset import Dataset
 from pellucid.core.record import Value
-from pellucid.shapes import Tensor
+from pellucid.core.tensors import to_array
+from pellucid.shapes import Array, Tensor
 
 
 class Remedy(Value):
@@ -42,9 +43,17 @@ class Remedy(Value):
         """Whether `penalty` is added to the loss for this trainable variable."""
         return False
 
-    def penalty(self, value: Tensor) -> Tensor:
-        """The penalty on one variable's value, written in `keras.ops`."""
+    def keeps(self, value: Array) -> Array | None:
+        """What `penalty` keeps from step to step for a variable, at its first value; None: nothing."""
+        return None
+
+    def penalty(self, value: Tensor, kept: Any = None) -> Tensor:
+        """The penalty on one variable's value, written in `keras.ops`; `kept` is the Keras variable of what it keeps."""
         raise NotImplementedError
+
+    def amount(self, value: Array) -> float:
+        """The same in NumPy, of a value in 64 bits: what the log tells."""
+        return float(to_array(self.penalty(value)))
 
     def callbacks(self, *, validated: bool) -> list[Any]:
         """Keras callbacks; `validated` says whether the log holds values on validation data."""

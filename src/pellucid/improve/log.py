@@ -10,7 +10,7 @@ import numpy as np
 from pellucid import training
 from pellucid.core.dataset import Dataset
 from pellucid.core.randomness import some, stream
-from pellucid.improve.penalties import Ledger
+from pellucid.improve.ledger import Ledger
 from pellucid.shapes import Array
 
 FEWEST, SHARE = 500, 50

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pellucid import training
 from pellucid.core import options
-from pellucid.core.tensors import to_array
 from pellucid.improve.base import Remedy
-from pellucid.improve.step import Step
 from pellucid.shapes import Array, Tensor
 
 ON = ("kernels", "all")
@@ -23,6 +18,11 @@ _NOT_KERNELS = ("bias", "gamma", "beta", "alpha", "scale")
 def is_kernel(variable: Any) -> bool:
     """Whether a trainable variable multiplies inputs: two or more axes, and no bias, normalization or slope."""
     return len(variable.shape) > 1 and variable.name not in _NOT_KERNELS
+
+
+def named_by(on: str, variable: Any) -> bool:
+    """Whether a trainable variable is among "kernels" or "all"."""
+    return on == "all" or is_kernel(variable)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class _Penalty(Remedy):
 
     def penalizes(self, variable: Any) -> bool:
         """Whether the variable is among those that `on` names."""
-        return self.on == "all" or is_kernel(variable)
+        return named_by(self.on, variable)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +74,15 @@ class L2(_Penalty):
 
     slot = "l2"
 
-    def penalty(self, value: Tensor) -> Tensor:
+    def penalty(self, value: Tensor, kept: Any = None) -> Tensor:
         """`strength` times the sum of squares."""
         from keras import ops
 
         return ops.sum(ops.square(value)) * self.strength  # type: ignore[operator]
+
+    def amount(self, value: Array) -> float:
+        """The same in 64 bits."""
+        return self.strength * float(np.square(value).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,97 +114,66 @@ class L1(_Penalty):
 
     slot = "l1"
 
-    def penalty(self, value: Tensor) -> Tensor:
+    def penalty(self, value: Tensor, kept: Any = None) -> Tensor:
         """`strength` times the sum of absolute values."""
         from keras import ops
 
         return ops.sum(ops.abs(value)) * self.strength  # type: ignore[operator]
 
+    def amount(self, value: Array) -> float:
+        """The same in 64 bits."""
+        return self.strength * float(np.abs(value).sum())
 
-class Ledger:
-    """The penalties of a recipe on one model: puts them into its loss, and says what each comes to. What a changed step adds
-    to the loss, it adds itself.
 
-    They hang on the variables, where Keras looks for weight penalties on every backend and for every kind of model,
-    beside what hangs there already ("own").
+@dataclass(frozen=True, eq=False)
+class ElasticNet(Remedy):
+    """A price on both the absolute values and the squares of the weights: few of them, and all of them small.
+
+    Does the model do as well with fewer connections, where inputs that say the same may share theirs?
+
+        loss = data loss + l1 * sum over i of |w_i| + l2 * sum over i of w_i^2        (no factor 1/2)
+
+    Args:
+        l1: The factor of the absolute values, at least 0; useful values are mostly between 1e-6 and 1e-2.
+        l2: The factor of the squares, at least 0; useful values are mostly between 1e-5 and 1e-1.
+        on: "kernels" (no biases, no normalization) or "all"; as for `L2`.
+
+    Raises:
+        InvalidOption: A negative factor, or another `on`; beside `L1` or `L2`, which are its two halves.
+
+    Example:
+        >>> import pellucid as pl
+        >>> pl.ElasticNet(l1=0.001, l2=0.01)
+        ElasticNet(l1=0.001, l2=0.01, on='kernels')
+
+    References:
+        Zou and Hastie 2005, doi:10.1111/j.1467-9868.2005.00503.x.
+
+    Limits:
+        Those of `L1` and of `L2`: standardize the inputs, and do not expect weights of exactly zero (`Prune` gives them). The
+        log tells the sum of both prices as one.
     """
 
-    def __init__(
-        self, model: Any, remedies: Sequence[Remedy], step: Step | None = None, batch: int = training.BATCH
-    ) -> None:
-        self._batch = batch
-        self._variables = list(model.trainable_variables)
-        self._own = [variable.regularizer for variable in self._variables]
-        self._model, self._step = model, step
-        self._terms = {r.slot: (r, [v for v in self._variables if r.penalizes(v)]) for r in remedies}
-        self._terms = {slot: (remedy, found) for slot, (remedy, found) in self._terms.items() if found}
+    slot = "elastic_net"
+    against = {"l1": "ElasticNet has an l1 of its own", "l2": "ElasticNet has an l2 of its own"}
+    l1: float = 0.001
+    l2: float = 0.01
+    on: str = "kernels"
 
-    @contextmanager
-    def charged(self) -> Iterator[None]:
-        """Train with the penalties; afterwards the model is as it was, also when training was interrupted."""
-        try:
-            for variable, own in zip(self._variables, self._own, strict=True):
-                chosen = [r.penalty for r, found in self._terms.values() if any(v is variable for v in found)]
-                variable.regularizer = _sum([own, *chosen] if own else chosen)
-            self._forget_compiled()
-            yield
-        finally:
-            self._restore(self._own)
-            self._forget_compiled()
+    def __post_init__(self) -> None:
+        options.not_negative(self, "l1", "l2")
+        options.one_of(self, "on", ON)
 
-    @contextmanager
-    def waived(self) -> Iterator[None]:
-        """Evaluate the data loss alone: no penalty on weights, not even the model's own."""
-        charged = [variable.regularizer for variable in self._variables]
-        self._restore([None] * len(charged))
-        try:
-            yield
-        finally:
-            self._restore(charged)
+    def penalizes(self, variable: Any) -> bool:
+        """Whether the variable is among those that `on` names."""
+        return named_by(self.on, variable)
 
-    def _restore(self, regularizers: Sequence[Any]) -> None:
-        for variable, regularizer in zip(self._variables, regularizers, strict=True):
-            variable.regularizer = regularizer
+    def penalty(self, value: Tensor, kept: Any = None) -> Tensor:
+        """`l1` times the sum of absolute values plus `l2` times that of squares."""
+        from keras import ops
 
-    def _forget_compiled(self) -> None:
-        """Compiled steps hold the penalties they were traced with."""
-        for model in (self._model, self._step.native) if self._step else (self._model,):
-            model.train_function = model.test_function = None
+        return ops.sum(ops.abs(value)) * self.l1 + ops.sum(ops.square(value)) * self.l2  # type: ignore[operator]
 
-    def amounts(self, rows: Array) -> dict[str, float]:
-        """What each penalty comes to at the present weights, summed in 64 bits; "own" is the model's.
-
-        What depends on examples is that of some rows of the training data.
-        """
-        found = {slot: sum(map(_amount(r), values)) for slot, (r, values) in self._terms.items()}
-        found |= self._step.amounts(rows, self._batch) if self._step else {}
-        own = [(v, r) for v, r in zip(self._variables, self._own, strict=True) if r is not None]
-        return found | ({"own": sum(float(to_array(r(v.value))) for v, r in own)} if own else {})
-
-
-def _amount(remedy: Remedy) -> Any:
-    """The penalty on a variable, in NumPy and 64 bits: the log is exact where training is not."""
-
-    def amount(variable: Any) -> float:
-        value = to_array(variable.value).astype(np.float64)
-        if isinstance(remedy, L2):
-            return remedy.strength * float(np.square(value).sum())
-        if isinstance(remedy, L1):
-            return remedy.strength * float(np.abs(value).sum())
-        return float(to_array(remedy.penalty(variable.value)))
-
-    return amount
-
-
-def _sum(functions: Sequence[Any]) -> Any:
-    """One function that adds up several of a value, or None for none."""
-    if not functions:
-        return None
-
-    def total(value: Tensor) -> Tensor:
-        first, *rest = (function(value) for function in functions)
-        for term in rest:
-            first = first + term
-        return first
-
-    return total
+    def amount(self, value: Array) -> float:
+        """The same in 64 bits."""
+        return self.l1 * float(np.abs(value).sum()) + self.l2 * float(np.square(value).sum())

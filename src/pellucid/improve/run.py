@@ -17,8 +17,8 @@ from pellucid.core.model_files import load_model
 from pellucid.core.randomness import check_seed, seeded, stream
 from pellucid.core.record import Provenance, Record, Stopwatch, versions
 from pellucid.improve.base import Remedy
+from pellucid.improve.ledger import Ledger
 from pellucid.improve.log import Log, Part, logged
-from pellucid.improve.penalties import Ledger
 from pellucid.improve.recipe import Recipe
 from pellucid.improve.step import Step
 
@@ -200,12 +200,18 @@ def _trained(
 def _prepared(build: training.Build, recipe: Recipe, data: Dataset, seed: int) -> Any:
     """A fresh model, rebuilt by the remedies, with its weights made."""
     model = training.fresh(build, seed)
+    one = data.take(slice(0, 1)).x
     with seeded(seed, "recipe"):
+        _made(model, one)
         for remedy in recipe.remedies:
-            model = remedy.rebuild(model)
-        if not model.built:
-            one = data.take(slice(0, 1)).x
-            model(one, training=False)
+            model = _made(remedy.rebuild(model), one)
+    return model
+
+
+def _made(model: Any, one: Any) -> Any:
+    """The model with its weights made, which some make only when they first see an example."""
+    if not model.built:
+        model(one, training=False)
     return model
 
 
