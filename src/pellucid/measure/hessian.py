@@ -9,7 +9,7 @@ import numpy as np
 
 from pellucid.core import loss
 from pellucid.core.model import Model, to_array
-from pellucid.measure.spectrum import Spectrum, signs
+from pellucid.measure.spectrum import signs
 from pellucid.shapes import Array, Floats
 
 PARTS = 10
@@ -83,12 +83,6 @@ class Hessian:
     def each(self, values: Floats) -> Floats:
         """Sums of values (N,) over each array of weights."""
         return np.array([part.sum() for part in np.split(values, self.ends[:-1])])
-
-    def each_of(self, found: Spectrum) -> Floats:
-        """What the largest directions give to the trace of each array of weights: sum_i <u_i, H u_i> there."""
-        return sum(
-            (self.each(v * u**2) for v, u in zip(found.values, found.vectors, strict=False)), np.zeros(len(self.ends))
-        )
 
     def layers(self) -> list[dict[str, Any]]:
         """The arrays of weights, with their names and sizes."""
