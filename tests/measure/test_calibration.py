@@ -147,3 +147,19 @@ def test_confidences_of_one_leave_room_for_chance():
     assert found.value == pytest.approx(0.2, abs=0.01)
     assert 0.1 < found.interval.low < 0.16
     assert 0.24 < found.interval.high < 0.3
+
+
+@pytest.mark.parametrize("rows", [20, 30, 45])
+def test_few_rows_still_bound_the_error(rows):
+    ends = []
+    for seed in range(10):
+        g = np.random.default_rng(seed)
+        p = g.uniform(0.6, 1, rows)
+        model = pl.wrap(lambda x: np.hstack([1 - x, x]), output="probabilities")
+        (found,) = pl.measure(model, pl.CalibrationError(), test=(p[:, None], (g.random(rows) < p).astype(int)))
+        assert found.detail["equal_mass"]["count"].min() >= 10
+        ends.append(found.interval.high)
+        assert ("too few rows to tell" in found.detail["explanation"]) == (
+            found.interval.high > 0.2 and found.verdict == "calibrated"
+        )
+    assert np.median(ends) < 0.25  # four rows a bin allowed 0.8

@@ -19,6 +19,12 @@ from pellucid.shapes import Array, Floats
 
 BINNINGS = ("equal-mass", "equal-width")
 
+FEWEST = 10
+"""Rows that a bin of equal mass holds at least: with fewer, any accuracy is possible in each, and so is any error."""
+
+VAGUE = 0.2
+"""An interval that ends above this and holds 0 says next to nothing, in words."""
+
 
 @dataclass(frozen=True, eq=False)
 class CalibrationError(Measure):
@@ -40,7 +46,7 @@ class CalibrationError(Measure):
     `plug_in`, `value`, `interval`, `p_value` and its `bandwidth` for each class.
 
     Args:
-        bins: How many, at least 1; never more than there are rows.
+        bins: How many, at least 1; never so many of equal mass that they hold fewer than 10 rows.
         binning: "equal-mass" (equal numbers of rows) or "equal-width" bins for the value; both are in `detail`.
         norm: q, 1 or 2.
         level: Confidence level, in (0, 1).
@@ -114,7 +120,7 @@ class CalibrationError(Measure):
 
     def _read(self, said: Floats, came: Array, binning: str, context: Context) -> dict[str, Any]:
         """The error in bins, of one outcome or of several, and the reliability curve."""
-        inner = [edges(c, min(self.bins, len(c)), binning) for c in said.T]
+        inner = [self._edges(c, binning) for c in said.T]
         of_each = [binned(c, z, i) for c, z, i in zip(said.T, came.T, inner, strict=True)]
         if len(inner) == 1:
             found = estimate(said[:, 0], came[:, 0], inner[0], context.stream(binning), self.norm, self.level)
@@ -123,16 +129,20 @@ class CalibrationError(Measure):
             cells = [in_bins(c, z, i) for c, z, i in zip(said.T, came.T, inner, strict=True)]
             found = estimate_of(said, came, cells, context.stream(binning), self.norm, self.level)
             every = said.ravel()
-            pooled = binned(every, came.ravel(), edges(every, min(self.bins, len(every)), binning))
+            pooled = binned(every, came.ravel(), self._edges(every, binning))
             more = {"classes": [reliability(bins, self.level) for bins in of_each]}
         return {
             "estimate": found, **_written(found), "debiased_l2": float(np.sqrt(max(0.0, debiased_square(joined(of_each))))),
             **reliability(pooled, self.level), **more,
         }  # fmt: skip
 
+    def _edges(self, confidence: Floats, binning: str) -> Floats:
+        most = len(confidence) if binning == "equal-width" else max(1, len(confidence) // FEWEST)
+        return edges(confidence, min(self.bins, most), binning)
+
     def _smooth(self, said: Floats, came: Array, context: Context) -> tuple[ErrorEstimate, dict[str, Any]]:
         """The error by a kernel."""
-        inner = [edges(c, min(self.bins, len(c)), self.binning) for c in said.T]
+        inner = [self._edges(c, self.binning) for c in said.T]
         widths = [chosen_bandwidth(c, context.stream("bandwidth", k)) for k, c in enumerate(said.T)]
         cells = [by_kernel(c, z, i, h) for c, z, i, h in zip(said.T, came.T, inner, widths, strict=True)]
         found = estimate_of(said, came, cells, context.stream("kernel"), self.norm, self.level)
@@ -198,5 +208,7 @@ def _told(confidence: Floats, hit: Array, found: ErrorEstimate, verdict: str) ->
     what = f"On {counted(len(hit), 'unseen row')} the model is {said} sure on average and {came} right"
     if verdict == "calibrated":
         most = figure(found.interval.high, found.interval, unit="points", percent=True)
+        if found.interval.high > VAGUE:
+            return f"{what}; these are too few rows to tell, an error of up to {most} cannot be ruled out."
         return f"{what}; no calibration error is shown, one of up to {most} cannot be ruled out."
     return f"{what}; its confidence is off by {stated(found.value, found.interval, unit='points', percent=True)}."
