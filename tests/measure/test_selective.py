@@ -75,6 +75,15 @@ def test_verdicts():
     assert found.value == pytest.approx(found.detail["random"])
 
 
+@pytest.mark.parametrize(("errors", "rows", "told"), [(1, 45, False), (1, 400, False), (8, 45, True)])
+def test_few_errors_cannot_tell(errors, rows, told):
+    confidence = np.linspace(0.51, 0.99, rows)
+    wrong = np.zeros(rows, int)
+    wrong[np.linspace(3, rows - 1, errors).astype(int)] = 1
+    verdict = measured(confidence, wrong).verdict
+    assert verdict == ("no better than random" if told else "too few errors to tell")
+
+
 def test_coverage_at_a_risk_is_read_at_a_threshold():
     confidence = np.array([0.95, 0.9, 0.8, 0.8, 0.7, 0.6])
     wrong = np.array([0, 0, 1, 0, 0, 1.0])

@@ -87,14 +87,23 @@ def test_calibration(measured, verdict, ends, severity):
     "verdict, severity",
     [
         ("better than random", "good"),
-        ("no better than random", "warning"),
+        ("no better than random", "note"),
+        ("too few errors to tell", "note"),
         ("worse than random", "critical"),
         ("no errors", "note"),
     ],
 )
 def test_confidence_that_warns(measured, verdict, severity):
-    found = one(selective, measured("selective_risk", 0.02, (0.01, 0.05), verdict, random=0.08))
+    gain = {"value": 0.02, "interval": Interval(-0.01, 0.05)}
+    found = one(selective, measured("selective_risk", 0.02, (0.01, 0.05), verdict, random=0.08, gain=gain, excess=0.06))
     assert (found.severity, found.reference) == (severity, (0.08, "random order"))
+
+
+@pytest.mark.parametrize(("high", "severity"), [(0.03, "warning"), (0.05, "note")])
+def test_confidence_is_warned_of_where_it_surely_gains_little(measured, high, severity):
+    gain = {"value": 0.0, "interval": Interval(-0.02, high)}  # the best order would gain 0.08
+    made = measured("selective_risk", 0.1, (0.08, 0.12), "no better than random", random=0.1, gain=gain, excess=0.08)
+    assert one(selective, made).severity == severity
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,9 @@ from pellucid.errors import InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.shapes import Array, Floats
 
+CLOSE = 1e-9
+"""Rounding leaves less than this of a gain."""
+
 
 @dataclass(frozen=True, eq=False)
 class SelectiveRisk(Measure):
@@ -25,7 +28,7 @@ class SelectiveRisk(Measure):
     under the risk-coverage curve, AURC = (1/B) sum_k risk(k). Rejecting at random gives the error rate itself; the best
     order possible gives the least area, and `excess` is the area above that. Rows of equal confidence have no order: the
     value is the expectation over all of them. Verdicts: "better than random", "no better than random", "worse than
-    random", "no errors".
+    random"; "too few errors to tell", where not even the best order of these rows could be shown to be better; "no errors".
 
     `detail`: `coverage` and `risk` (the curve, at most 1,000 points), `excess`, `random` and `gain` (random - AURC), each
     with an interval, and for each accepted risk `coverage_at[risk]`, the largest share that keeps to it.
@@ -77,6 +80,8 @@ class SelectiveRisk(Measure):
         interval = curve.interval(context.stream("area"), self.level)
         gain = curve.gain_interval(context.stream("gain"), self.level)
         verdict = judged(wrong, gain)
+        if verdict == "no better than random" and not curve.telling(context.stream("telling"), self.level):
+            verdict = "too few errors to tell"
         points = np.unique(np.linspace(0, len(wrong) - 1, 1000).astype(int))
         risk = curve.risk()
         detail = {
@@ -156,6 +161,11 @@ class Curve:
         influence = self.wrong - mean - self.influence()
         return bootstrap_counts(gained, mean - self.area(), influence, generator, level=level)
 
+    def telling(self, generator: np.random.Generator, level: float) -> bool:
+        """Whether there are errors enough to show that the best order, all of them last, is better than a random one."""
+        best = Curve(np.arange(len(self.wrong), 0, -1.0), np.sort(self.wrong))
+        return best.gain_interval(generator, level).low > CLOSE
+
     def coverage_at(self, risk: float, generator: np.random.Generator, level: float) -> dict[str, object]:
         """The largest share accepted by a threshold with at most this error rate, with its percentile interval."""
         kept = self._reach(np.ones((1, len(self.wrong))), risk)[0]
@@ -180,9 +190,9 @@ def judged(wrong: Floats, gain: Interval) -> str:
     """The verdict on the interval of the gain over rejecting at random."""
     if not wrong.any():
         return "no errors"
-    if gain.low > 1e-9:  # rounding leaves less
+    if gain.low > CLOSE:
         return "better than random"
-    return "worse than random" if gain.high < -1e-9 else "no better than random"
+    return "worse than random" if gain.high < -CLOSE else "no better than random"
 
 
 def _told(wrong: Floats, area: float, interval: Interval, verdict: str, risk: Floats) -> str:
