@@ -108,10 +108,27 @@ def test_confidence_is_warned_of_where_it_surely_gains_little(measured, high, se
 
 @pytest.mark.parametrize(
     "verdict, low, severity",
-    [("robust", 0.0, "good"), ("fragile", 0.1, "warning"), ("fragile", 0.26, "critical"), ("undecided", 0.0, "note")],
+    [("robust", 0.0, "good"), ("fragile", 0.1, "note"), ("fragile", 0.26, "warning"), ("undecided", 0.0, "note")],
 )
 def test_robustness(measured, verdict, low, severity):
-    assert one(robustness, measured("corruption_robustness", low, (low, low + 0.1), verdict)).severity == severity
+    found = one(robustness, measured("corruption_robustness", low, (low, low + 0.1), verdict))
+    assert found.severity == severity
+    assert "the best possible model loses quality too" in found.limits
+
+
+@pytest.mark.parametrize(
+    ("low", "highs", "severity"),
+    [(0.1, (0.9, 0.5, 0.4), "warning"), (0.3, (0.9, 0.5, 0.4), "critical"), (0.1, (0.9, 0.7, 0.5), "note")],
+)
+def test_worse_than_without_an_input_is_more_than_any_model_must_lose(measured, low, highs, severity):
+    parts = {"noise": {"left_high": np.array(highs)}, "blur": {"left_high": np.ones(3)}}
+    made = measured(
+        "corruption_robustness", low, (low, low + 0.1), "fragile", corruptions=parts, severities=np.arange(3)
+    )
+    found = one(robustness, made, commonest=("no", 0.6))
+    assert found.severity == severity
+    assert ("Under noise it surely does worse than always answering “no”." in found.evidence) == (severity != "note")
+    assert one(robustness, made).severity == ("warning" if low > 0.25 else "note")  # an R2 of 0.4 beats the mean
 
 
 @pytest.mark.parametrize(
@@ -158,7 +175,7 @@ def test_resting_on_one_input(low, told):
 
 @pytest.mark.parametrize(
     "verdict, severity",
-    [("trusted", "good"), ("doubtful", "warning"), ("refuted", "critical"), ("unverified", "warning")],
+    [("trusted", "good"), ("doubtful", "note"), ("refuted", "critical"), ("unverified", "warning")],
 )
 def test_trust(measured, verdict, severity):
     checks = (
@@ -169,6 +186,32 @@ def test_trust(measured, verdict, severity):
     assert found.severity == severity
     if verdict != "unverified":
         assert found.value == 0.2  # the weakest of them stands for all
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "severity"),
+    [
+        ("deletion", "unclear", "note"),
+        ("deletion", "like random", "warning"),
+        ("parameter_randomization", "partly changes", "warning"),
+        ("attention_faithfulness", "not faithful", "note"),
+    ],
+)
+def test_doubt_is_a_warning_where_something_speaks_against_the_explanation(measured, name, said, severity):
+    better = measured("insertion", 0.4, (0.3, 0.5), "better than random", random_curve=1)
+    about = {"about": "attention"} if name.startswith("attention") else {"random_curve": 1}
+    checks = better, measured(name, 0.4, (0.3, 0.5), said, **about)
+    found = one(trust, verification=checks, trust=("doubtful", "why"), explanation=explanation([True], [0.0]))
+    assert found.severity == severity
+
+
+def test_a_model_without_weights_is_no_warning(measured):
+    better = measured("deletion", 0.4, (0.3, 0.5), "better than random", random_curve=1)
+    none = measured("parameter_randomization", None, None, "not applicable", explanation="it has no weights")
+    asked = {"verification": (better, none), "explanation": explanation([True], [0.0])}
+    found = one(trust, trust=("doubtful", "it was not checked against random weights"), **asked)
+    assert found.severity == "note"
+    assert found.evidence.endswith("Not held against random weights: it has no weights.")
 
 
 def test_what_failed_is_told():

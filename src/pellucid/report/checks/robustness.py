@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from pellucid.core.measurement import Measurement
 from pellucid.report.checks.base import Evidence, explained
 from pellucid.report.finding import Finding
 
 GRAVE = 0.25
-"""A loss surely above this, averaged over all disturbances, is critical."""
+"""A loss surely above this, averaged over all disturbances, is more than a note."""
+
+TWICE = 2
+"""So many strengths of one disturbance at which the model surely does worse than without any input; one may be by chance."""
 
 _SAID = {
     "robust": ("good", "It holds when its input is disturbed", "Watch for disturbances of other kinds."),
     "fragile": (
-        "warning",
+        "note",
         "It loses quality when its input is disturbed",
-        "Train with such disturbances, or check at the door that inputs are as clean as the training data.",
+        "Compare with what the disturbance leaves to be known; check at the door that inputs are as clean as in training.",
     ),
     "undecided": (
         "note",
@@ -29,16 +35,27 @@ def robustness(evidence: Evidence) -> Iterator[Finding]:
     """Does it hold when the input is disturbed?"""
     found = evidence.measured("corruption_robustness")
     severity, title, step = _SAID.get(found.verdict, _SAID["undecided"])
-    if found.verdict == "fragile" and found.interval is not None and found.interval.low > GRAVE:
-        severity = "critical"
-    limits = "Made disturbances stand in for real ones: noise, missing values, blur and the like, in five steps."
+    misled = _misled(found, evidence.commonest)
+    sentence = explained(found)
+    if found.verdict == "fragile":
+        grave = found.interval is not None and found.interval.low > GRAVE
+        severity = ("note", "warning", "critical")[grave + bool(misled)]
+        if misled:
+            title = "Disturbed inputs mislead it"
+            step = "Train with such disturbances, or keep such inputs away from it."
+            without = "always giving the mean" if evidence.commonest is None else f"always answering “{evidence.commonest[0]}”"
+            sentence = f"{sentence} Under {misled} it surely does worse than {without}."
+    limits = (
+        "Made disturbances stand in for real ones: noise, missing values, blur and the like, in five steps. They destroy "
+        "information, so the best possible model loses quality too."
+    )
     share = found.detail.get("quality", "accuracy") == "accuracy"
     unit = "points" if share else ""
     yield Finding(
         "PL-ROB-001",
         severity,
         title,
-        explained(found),
+        sentence,
         found.value,
         found.interval,
         (0.0, "no loss"),
@@ -46,6 +63,17 @@ def robustness(evidence: Evidence) -> Iterator[Finding]:
         limits,
         step,
     )
+
+
+def _misled(found: Measurement, commonest: tuple[str, float] | None) -> str:
+    """The disturbance under which the model surely does worse than an answer that ignores the input; empty where there is none.
+
+    No model needs to: one that knew how little is left would give that answer.
+    """
+    without = 0.0 if commonest is None else commonest[1]
+    below = {name: int(np.sum(part["left_high"] < without)) for name, part in found.detail.get("corruptions", {}).items()}
+    worst = max(below, key=lambda name: below[name], default="")
+    return worst if worst and below[worst] >= min(TWICE, len(found.detail["severities"])) else ""
 
 
 _ATTACKED = {
