@@ -88,8 +88,13 @@ def test_other_hospitals(real_data):
 
 def test_what_makes_no_domains():
     right = np.arange(60) % 2
-    with pytest.raises(InvalidInput, match="no domain 'A' with at least 10 test rows; there are B, C"):
+    with pytest.raises(InvalidInput, match="no test row is of 'A'; there are B, C"):
         measured(right, np.repeat(["B", "C"], 30))
+    few = measured(
+        right, np.repeat(["A", "B"], [5, 55])
+    )  # as with groups, too few rows are no mistake of the one who asks
+    assert few.verdict == "not applicable"
+    assert "site = A: 5 rows" in few.detail["explanation"]
     assert measured(right, np.repeat(["A"], 60)).verdict == "not applicable"
     assert "site = C: 5 rows" in measured(right, np.repeat(["A", "C"], [55, 5])).detail["explanation"]
     with pytest.raises(InvalidInput, match="one value for each of the 60 test rows"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pellucid.core import options
+from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, stated
 from pellucid.core.resampling import Interval, difference
@@ -15,7 +16,7 @@ from pellucid.measure.base import Context, Measure
 from pellucid.measure.estimates import Metric
 from pellucid.measure.gap import check_compared, tolerated
 from pellucid.measure.performance import chosen
-from pellucid.measure.subgroups import Group, check_by, estimated_each, parts
+from pellucid.measure.subgroups import Group, attributes, check_by, estimated_each, parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ class DomainGap(Measure):
             natural scale (log_loss, mae, rmse).
 
     Raises:
-        InvalidInput: There is no such domain or column, or values for another number of rows.
+        InvalidInput: No row is of that domain, there is no such column, or values for another number of rows.
         InvalidOption: Several attributes, a metric that does not exist, or another option outside its range.
 
     Example:
@@ -88,11 +89,7 @@ class DomainGap(Measure):
         name, metric = chosen(context, self.metric)
         kept, left = parts(self, context.data("test"))
         home = str(self.reference)
-        if home not in {value for _, value, _ in kept}:
-            known = ", ".join(value for _, value, _ in kept) or "none"
-            raise InvalidInput(
-                f"DomainGap.reference: no domain {home!r} with at least {self.least} test rows; there are {known}"
-            )
+        _require_known(self, home, context.data("test"))
         found, reasons = estimated_each(context, name, kept, len(kept) - 1, self.level)
         here = next((g for g in found if g.value == home), None)
         others = [g for g in found if g.value != home]
@@ -114,6 +111,15 @@ class DomainGap(Measure):
         told = _told(metric, (here, worst), stated(largest, interval, percent=metric.share, unit="points"), verdict)
         detail = {"explanation": told, **detail}
         return Measurement(f"domain_gap.{name}", largest, interval, verdict, detail, share=metric.share)
+
+
+def _require_known(asked: DomainGap, home: str, test: Dataset) -> None:
+    """Require that some row is of the reference: a name that no row has is a slip, one of few rows a matter of the data."""
+    values = {value for _, each in attributes(asked, test) for value in each.tolist()}
+    if home not in values:
+        raise InvalidInput(
+            f"DomainGap.reference: no test row is of {home!r}; there are {', '.join(sorted(values)) or 'none'}"
+        )
 
 
 def _drop(here: Group, there: Group, metric: Metric) -> tuple[float, Interval]:
