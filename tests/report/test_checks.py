@@ -372,11 +372,17 @@ def test_attacks(measured, verdict, severity):
         ("covers, but not every class", "note"),
         ("covers, but not every group", "warning"),
         ("under-covers", "warning"),
-        ("over-covers", "warning"),
+        ("over-covers", "note"),
     ],
 )
 def test_sets(measured, verdict, severity):
     assert one(sets, measured("conformal_coverage", 0.9, (0.86, 0.93), verdict)).severity == severity
+
+
+@pytest.mark.parametrize(("size", "severity"), [(1.0, "good"), (1.4, "note")])
+def test_sets_of_one_answer_that_cover_more_than_promised_are_good(measured, size, severity):
+    found = one(sets, measured("conformal_coverage", 1.0, (0.98, 1.0), "over-covers", size={"value": size}))
+    assert found.severity == severity
 
 
 def test_underfitting_is_told_by_how_far_training_rows_are_from_the_least_error(measured):

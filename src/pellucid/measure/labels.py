@@ -143,6 +143,10 @@ class LabelErrors(Measure):
         return given
 
 
+SURELY = 0.5
+"""A row that is named is probably wrong where surely so many of them are."""
+
+
 def judged(found: Noise, tolerance: float) -> str:
     """The verdict; see `LabelErrors`."""
     if found.interval.low > 0 and found.precision_interval is not None and found.precision_interval.low > 0:
@@ -195,4 +199,7 @@ def _told(found: Noise, value: float, interval: Interval, verdict: str, count: i
         )
     many = int(found.joint.sum() - np.trace(found.joint))
     right = stated(found.precision, found.precision_interval, percent=True)
-    return f"Of {rows}, {share} are wrong, beyond what doubt explains; of {counted(many, 'row')} named, {right} are so."
+    named = f"the {counted(many, 'row')}"
+    surely = found.precision_interval is not None and found.precision_interval.low >= SURELY
+    told = "" if surely else ", the others are hard rows, so the share is known and most single labels are not"
+    return f"Of {rows}, {share} are wrong, beyond what doubt explains; of {named} named, {right} are wrong{told}."

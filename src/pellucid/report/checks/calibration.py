@@ -61,6 +61,9 @@ _SETS = {
 }
 
 
+_NARROW = "It is right more often than sets of answers promise"
+
+
 def sets(evidence: Evidence) -> Iterator[Finding]:
     """Would sets of answers keep a promise of being right, for everybody?"""
     found = evidence.measured("conformal_coverage")
@@ -68,6 +71,11 @@ def sets(evidence: Evidence) -> Iterator[Finding]:
         found.verdict,
         ("warning", "Sets of answers would not keep their promise", "Look for groups of rows, ties, or a shift."),
     )
+    if found.verdict == "over-covers":  # the promise is kept, and more than that
+        severity, title = "note", "Sets of answers would be larger than they need be"
+        step = "Ties between scores are the usual cause: take a finer score, or tell the coverage that was seen."
+        if found.detail.get("size", {}).get("value", 2.0) <= 1:
+            severity, title, step = "good", _NARROW, "Single answers will do; ask again when the data change."
     limits = "About rows drawn as the test rows are, on average over all of them: not after a shift, nor for each row."
     yield Finding(
         "PL-SET-001", severity, title, explained(found), found.value, found.interval, None, "%", limits, step
