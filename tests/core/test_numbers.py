@@ -49,6 +49,11 @@ def test_an_end_never_rounds_onto_zero_and_hides_its_side():
     assert span(Interval(-0.0004, 0.5)) == "0.00\u00a0to\u00a00.50"  # one more digit would not help
 
 
+def test_a_value_near_one_end_of_a_skewed_interval_is_not_rounded_onto_it():
+    assert figure(0.105, Interval(0.0167, 30.4)) == "0.1"
+    assert figure(0.848, Interval(-3.7, 0.9), percent=True) == "85\u202f%"
+
+
 def test_numbers_that_are_none():
     assert figure(None) == figure(math.nan) == "n/a"
     assert figure(math.inf) == "∞"

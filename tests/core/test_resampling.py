@@ -5,6 +5,7 @@ from scipy.stats import binom, binomtest, norm
 from pellucid.core import resampling
 from pellucid.core.resampling import (
     Interval,
+    alike,
     average,
     bootstrap_counts,
     bootstrap_t,
@@ -12,6 +13,7 @@ from pellucid.core.resampling import (
     counts,
     difference,
     studentized,
+    unseen,
     wilson,
 )
 
@@ -93,6 +95,23 @@ def test_bootstrap_counts_agrees_with_scipy():
     )
     peer = bootstrap((values,), np.mean, n_resamples=20000, rng=np.random.default_rng(1)).confidence_interval
     assert tuple(found) == pytest.approx((peer.low, peer.high), abs=0.02)
+
+
+@pytest.mark.parametrize(("rows", "share"), [(10, 0.02), (10, 0.2), (200, 0.01)])
+def test_what_was_not_seen_is_within_the_interval_of_a_mean(rows, share):
+    g, kept, told = np.random.default_rng(0), 0, 0
+    for _ in range(2000):
+        values = np.where(g.random(rows) < share, 5.0, 1.0)
+        if alike(values) and values[0] == 1:
+            told += 1
+            kept += 1 + 4 * share in unseen(1.0, rows, 0.0, 5.0)
+    assert kept >= told - 0.05 * 2000
+    assert unseen(1.0, rows, 1.0, 1.0).width == 0
+
+
+def test_resamples_that_are_all_alike_say_nothing():
+    found = bootstrap_counts(lambda c: np.full(len(c), 2.0), 2.0, np.zeros(9), np.random.default_rng(0))
+    assert tuple(found) == (-np.inf, np.inf)
 
 
 def test_one_value_says_nothing_about_spread():

@@ -142,3 +142,22 @@ def test_paired_differences_have_room_and_stay_in_range(values):
     found = E.mean_interval(values, 0.95, GENERATOR)
     assert -1 <= found.low <= values.mean() <= found.high <= 1
     assert 0 < found.width < 0.2
+
+
+@pytest.mark.parametrize("rows", [2, 5, 40])
+def test_losses_that_are_all_alike_are_not_known_for_sure(rows):
+    y = np.arange(rows) % 2
+    p = np.where(y[:, None] == [0, 1], 0.9, 0.1)
+    rare = 1 - 0.025 ** (1 / rows)
+    for found, worst in ((E.log_loss(y, p, 0.95, GENERATOR), -np.log(0.1)), (E.brier(y, p, 0.95, GENERATOR), 2 * 0.81)):
+        assert found.interval.high == pytest.approx(found.value + rare * (worst - found.value))
+        assert found.interval.low < found.value
+    values = y + 1.0
+    for metric in (E.mae, E.rmse):
+        assert metric(values, values + 0.5, 0.95, GENERATOR).interval.width > 0
+    assert E.r2(values, values, 0.95, GENERATOR).interval.low == pytest.approx(1 - rare / values.var())
+
+
+def test_an_r2_without_a_lower_end_is_minus_infinity():
+    found = E.r2(np.array([0.0, 1.0]), np.array([1.0, 2.0]), 0.95, GENERATOR)
+    assert found.interval.low == -np.inf

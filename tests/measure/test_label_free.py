@@ -169,3 +169,12 @@ def test_bad_input_is_told():
     regression = pl.wrap(lambda x: x[:, :1], output="value")
     (found,) = pl.measure(regression, pl.LabelFreeAccuracy(x), test=(x, y * 1.0))
     assert found.verdict == "not applicable"
+
+
+def test_a_perfect_model_is_not_known_to_stay_so():
+    y = np.arange(60) % 2
+    model = pl.wrap(lambda x: np.hstack([1 - x, x]), output="probabilities")
+    (found,) = pl.measure(model, pl.LabelFreeAccuracy(y[:, None] * 1.0), test=(y[:, None] * 1.0, y))
+    assert found.verdict == "estimated"
+    assert 0.9 < found.interval.low < 0.99
+    assert found.detail["estimates"]["difference"]["interval"].width > 0

@@ -171,3 +171,19 @@ def test_few_rows_and_a_class_without_any():
 def test_options_outside_their_range(options):
     with pytest.raises(InvalidOption):
         pl.Brier(**options)
+
+
+@pytest.mark.parametrize("measure", [pl.Brier(), pl.LogLoss()])
+def test_two_rows_prove_no_skill_and_two_hundred_do(measure):
+    for rows, verdict in ((2, "no better than the base rates"), (200, "better than the base rates")):
+        y = np.arange(rows) % 2
+        (found,) = pl.measure(MODEL, measure, test=(np.where(y[:, None] == [0, 1], 0.9, 0.1), y))
+        assert found.verdict == verdict
+        parts = [d["interval"] for d in found.detail.values() if isinstance(d, dict) and "interval" in d]
+        assert all(interval.width > 0 for interval in (found.interval, *parts))
+
+
+def test_one_row_makes_up_its_share():
+    y = np.arange(12) % 2
+    (found,) = pl.measure(MODEL, pl.LogLoss(), test=(np.where(y[:, None] == [0, 1], 0.9, 0.1), y))
+    assert "the worst 1 row makes up" in found.detail["explanation"]

@@ -84,6 +84,14 @@ def test_few_errors_cannot_tell(errors, rows, told):
     assert verdict == ("no better than random" if told else "too few errors to tell")
 
 
+@pytest.mark.parametrize("wrong", [np.zeros(5), np.ones(5)])
+def test_few_rows_that_are_all_alike_leave_room(wrong):
+    found = measured(np.linspace(0.55, 0.95, 5), wrong)
+    assert found.interval.width > 0.3
+    assert found.detail["gain"]["interval"].width > 0.3
+    assert found.detail["coverage_at"]["0.05"]["interval"].width > 0.3
+
+
 def test_coverage_at_a_risk_is_read_at_a_threshold():
     confidence = np.array([0.95, 0.9, 0.8, 0.8, 0.7, 0.6])
     wrong = np.array([0, 0, 1, 0, 0, 1.0])

@@ -14,6 +14,9 @@ from typing import Any
 
 from pellucid.core.resampling import Interval
 
+SKEWED = 4
+"""An interval is skewed if its value is so many times nearer to an end than to its middle."""
+
 MINUS, THIN, SPACE = "−", "\u202f", "\u00a0"  # the spaces hold a figure together on one line
 
 
@@ -43,7 +46,8 @@ def figure(value: float | None, interval: Interval | None = None, *, percent: bo
     if value is None or not math.isfinite(value):
         return "n/a" if value is None or math.isnan(value) else "∞" if value > 0 else MINUS + "∞"
     scale = 100.0 if percent else 1.0
-    return _fixed(value * scale, _digits(value, interval, scale)) + (_unit(unit) if percent else "")
+    places = _digits(value, interval, scale) + _skewed(value, interval)
+    return _fixed(value * scale, places) + (_unit(unit) if percent else "")
 
 
 def span(interval: Interval | None, *, percent: bool = False, unit: str = "%") -> str:
@@ -161,6 +165,13 @@ def _digits(value: float, interval: Interval | None, scale: float) -> int:
     hides = lambda n: any(end != 0 and round(end * scale, n) == 0 for end in interval)  # noqa: E731
     more = next((k for k in (0, 1) if not hides(places + k)), 0)
     return min(6, places + more)
+
+
+def _skewed(value: float, interval: Interval | None) -> int:
+    """One digit more for a value far nearer to one end of its interval than half its width: it would be rounded onto that end."""
+    if interval is None or not 0 < interval.width < math.inf:
+        return 0
+    return int(0 < min(value - interval.low, interval.high - value) < interval.width / 2 / SKEWED)
 
 
 def _unit(unit: str) -> str:

@@ -67,6 +67,25 @@ def _require_trials(trials: int) -> None:
         raise InvalidInput("a proportion needs at least one trial, got none")
 
 
+def unseen(value: float, rows: int, least: float, most: float, level: float = 0.95) -> Interval:
+    """The interval of a mean of `rows` values that are all `value`: others, from `least` to `most`, may be too rare to be seen.
+
+    A share of them up to Clopper and Pearson's bound for none among so many is possible; the spread of values that are all
+    alike says nothing.
+
+    Source: Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404; Hanley and Lippman-Hand 1983,
+    doi:10.1001/jama.1983.03330370053031.
+    """
+    rare = clopper_pearson(0, rows, level).high
+    ends = value - rare * max(0.0, value - least), value + rare * max(0.0, most - value)
+    return Interval(*ends, level, "clopper-pearson of none seen")
+
+
+def alike(values: Sequence[float] | Array) -> bool:
+    """Whether values are all the same, but for rounding in single precision."""
+    return bool(np.ptp(values) <= 1e-6 * np.abs(values).max())
+
+
 def student(values: Sequence[float] | Array, level: float = 0.95) -> Interval:
     """Student's t interval of a mean; infinite for a single value, which says nothing about its spread."""
     from scipy.stats import t
@@ -252,6 +271,8 @@ def bootstrap_counts(
         strata: Kept at their sizes (B,), or None.
         resamples: How many.
 
+    Where every resample gives the same, nothing is known: the interval is infinite.
+
     Source: Efron 1987, doi:10.1080/01621459.1987.10478410.
     """
     from scipy.stats import norm
@@ -263,7 +284,7 @@ def bootstrap_counts(
     drawn = np.concatenate([statistic(c) for c in counts(count, generator, resamples, strata)])
     drawn = drawn[np.isfinite(drawn)]
     if len(drawn) < 20 or np.ptp(drawn) <= 1e-12 * max(1.0, abs(value)):
-        return Interval(value, value, level, "bootstrap (degenerate)")
+        return Interval(-np.inf, np.inf, level, "bootstrap (degenerate)")
     below = (np.sum(drawn < value) + 0.5 * np.sum(drawn == value)) / len(drawn)
     bias = norm.ppf(np.clip(below, 1 / len(drawn), 1 - 1 / len(drawn)))
     cubes, squares = np.sum(influence**3), np.sum(influence**2)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.core.resampling import Interval, clopper_pearson
+from pellucid.core.resampling import Interval, alike, clopper_pearson, unseen
 from pellucid.shapes import Array, Floats
 
 SCORES = {"lac": "classification", "aps": "classification", "absolute residual": "regression"}
@@ -253,8 +253,11 @@ def mean_size(found: Halves, coverage: float, effect: float, level: float) -> In
     """
     from scipy.stats import t
 
+    middle, rows = float(found.size.mean()), max(1, round(sum(found.rows) / effect))
+    if len(found.shares) > 1 and alike(found.half):
+        return unseen(middle, rows, 0.0, len(found.shares) - 1.0, level)
     beyond = sum(found.rows) * missed(coverage) / effect
-    middle, free = float(found.size.mean()), 1 / (1 / (len(found.half) - 1) + 1 / beyond)
+    free = 1 / (1 / (len(found.half) - 1) + 1 / beyond)
     apart = float(t.ppf(0.5 + level / 2, free) * found.half.std(ddof=1))
     return Interval(max(0.0, middle - apart), middle + apart, level, "delete-half jackknife")
 

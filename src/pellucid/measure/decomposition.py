@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pellucid.core.resampling import Interval, counts
+from pellucid.core.resampling import Interval, counts, unseen
 from pellucid.measure.bins import edges
 from pellucid.shapes import Array, Floats
 
@@ -50,6 +50,9 @@ def decomposed(p: Floats, z: Floats, bins: int, generator: np.random.Generator, 
     ends = zip(value + below, value + above, strict=True)
     kind = "bootstrap (percentile)"
     found = [Interval(min(a, v), max(b, v), level, kind) for (a, b), v in zip(ends, value.tolist(), strict=True)]
+    far = float(np.sum(np.ptp(np.concatenate([p, z]), axis=0) ** 2))  # no row can lose more
+    still = np.ptp(drawn, axis=0) <= 1e-6 * far
+    found = [unseen(i.high, len(p), 0.0, far, level) if s else i for i, s in zip(found, still, strict=True)]
     found[0] = Interval(
         found[0].low, max(0.0, found[0].high), level, kind
     )  # a mean square: 0 can never be ruled out from above

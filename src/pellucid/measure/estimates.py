@@ -14,12 +14,14 @@ import numpy as np
 
 from pellucid.core.resampling import (
     Interval,
+    alike,
     average,
     bootstrap_t,
     clopper_pearson,
     difference,
     student,
     studentized,
+    unseen,
     wilson,
 )
 from pellucid.errors import NotApplicable
@@ -92,30 +94,35 @@ def balanced_accuracy(y: Array, p: Floats, level: float, generator: np.random.Ge
 
 def log_loss(y: Array, p: Floats, level: float, generator: np.random.Generator) -> Estimate:
     """Mean of -ln p[label] (nats), probabilities kept above 2.2e-16; bootstrap-t interval."""
-    return _mean(ROW_LOSSES["log_loss"](y, p), level, generator)
+    return _mean(ROW_LOSSES["log_loss"](y, p), level, generator, float(-np.log(max(p.min(), np.finfo(float).eps))))
 
 
 def brier(y: Array, p: Floats, level: float, generator: np.random.Generator) -> Estimate:
     """Mean over examples of sum_k (p_k - [k = label])^2, from 0 to 2; with two classes twice the one-column form."""
-    return _mean(ROW_LOSSES["brier"](y, p), level, generator)
+    return _mean(
+        ROW_LOSSES["brier"](y, p), level, generator, float(np.max(np.sum(p**2, axis=1) + 1 - 2 * p.min(axis=1)))
+    )
 
 
 def mae(y: Array, p: Floats, level: float, generator: np.random.Generator) -> Estimate:
     """Mean of |prediction - label|; bootstrap-t interval."""
-    return _mean(ROW_LOSSES["absolute_error"](y, p), level, generator)
+    return _mean(ROW_LOSSES["absolute_error"](y, p), level, generator, float(np.ptp(y)))
 
 
 def rmse(y: Array, p: Floats, level: float, generator: np.random.Generator) -> Estimate:
     """Root of the mean of (prediction - label)^2; the root of that mean's bootstrap-t interval."""
-    square = _mean(ROW_LOSSES["squared_error"](y, p), level, generator)
+    square = _mean(ROW_LOSSES["squared_error"](y, p), level, generator, float(np.ptp(y)) ** 2)
     root = np.sqrt(square.value)
     low, high = (float(np.sqrt(max(0.0, end))) for end in square.interval)
     interval = Interval(low, high, level, square.interval.kind)
     return Estimate(float(root), interval, square.influence / (2 * root) if root else square.influence)
 
 
-def _mean(losses: Floats, level: float, generator: np.random.Generator) -> Estimate:
-    found = studentized(losses, generator, level)
+def _mean(losses: Floats, level: float, generator: np.random.Generator, most: float) -> Estimate:
+    """The mean; where all losses are alike, one that was not seen is taken to be at most `most`: by the worst label that a row
+    could have had, or as far as labels are apart."""
+    same = len(losses) > 1 and alike(losses)
+    found = unseen(float(losses[0]), len(losses), 0.0, most, level) if same else studentized(losses, generator, level)
     interval = Interval(max(0.0, found.low), found.high, level, found.kind)  # none of these losses is below 0
     return Estimate(float(losses.mean()), interval, losses - losses.mean())
 
@@ -264,9 +271,10 @@ def r2(y: Array, p: Floats, level: float, generator: np.random.Generator) -> Est
     squares = squares / y.var()
     influence = (1 - value) * centred**2 - squares
     if not squares.any():
-        return Estimate(1.0, Interval(1.0, 1.0, level, "every prediction is exact"), influence)
+        missed = unseen(0.0, len(y), 0.0, float(np.ptp(y)) ** 2 / float(y.var()), level)
+        return Estimate(1.0, Interval(1 - missed.high, 1.0, level, missed.kind), influence)
     found = bootstrap_t(_log_unexplained(squares, centred), len(y), generator, level)
-    low, high = (1 - float(np.exp(min(end, 700.0))) for end in (found.high, found.low))
+    low, high = (1 - float(np.exp(end)) if end < 700 else -np.inf for end in (found.high, found.low))
     return Estimate(value, Interval(low, high, level, f"{found.kind} of ln(1 - R2)"), influence)
 
 

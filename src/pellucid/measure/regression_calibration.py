@@ -11,7 +11,7 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, figure, stated
-from pellucid.core.resampling import Interval, clopper_pearson, student
+from pellucid.core.resampling import Interval, alike, clopper_pearson, student, unseen
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.bins import edges
@@ -104,8 +104,10 @@ class RegressionCalibration(Measure):
         value = float(np.sqrt(max(0.0, parts.values[0])))
         low, high = (float(np.sqrt(max(0.0, end))) for end in parts.intervals[0])
         low = low if chance <= 1 - self.level else 0.0
-        interval = Interval(min(low, value), max(high, value), self.level, parts.intervals[0].kind)
         around = {"bias": bias(f, y, self.level), "slope": slope(f, y, self.level)}
+        if alike(f - y):  # what was not seen may be off
+            high = max(map(abs, around["bias"]["interval"]))
+        interval = Interval(min(low, value), max(high, value), self.level, parts.intervals[0].kind)
         verdict = judged(chance <= 1 - self.level, around, kept)
         detail = {
             "explanation": _told(len(y), value, interval, around, verdict, kept), "mse": float(np.mean((f - y) ** 2)),
@@ -147,7 +149,9 @@ def p_value(f: Floats, y: Floats, bins: int, generator: np.random.Generator) -> 
 
 def bias(f: Floats, y: Floats, level: float) -> dict[str, Any]:
     """The mean of f - y, Student's t."""
-    return {"value": float(np.mean(f - y)), "interval": student(f - y, level)}
+    far = float(np.ptp(y))
+    around = unseen(float(np.mean(f - y)), len(y), -far, far, level) if alike(f - y) else student(f - y, level)
+    return {"value": float(np.mean(f - y)), "interval": around}
 
 
 def slope(f: Floats, y: Floats, level: float) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, figure, stated
-from pellucid.core.resampling import Interval, bootstrap_counts
+from pellucid.core.resampling import Interval, alike, bootstrap_counts
 from pellucid.errors import NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.decomposition import PARTS, decomposed
@@ -145,11 +145,12 @@ class LogLoss(Measure):
         gained = skill(found, labels, entropy_of_shares, context.stream("skill"), self.level)
         worst = share_of_worst(losses, context.stream("worst"), self.level)
         order = np.argsort(-losses, kind="stable")[: max(1, round(WORST * len(losses)))]
+        many = f"{counted(len(order), 'row')} {'makes' if len(order) == 1 else 'make'} up"
         named = f"; {counted(len(never), 'row')} had a probability of 0, an infinite loss" if never else ""
         told = (
             f"On {counted(len(p), 'unseen row')} the log loss is {stated(found.value, found.interval)}, a skill of "
             f"{stated(gained['value'], gained['interval'], percent=True)} against the base rates; the worst "
-            f"{counted(len(order), 'row')} make up {stated(worst['value'], worst['interval'], percent=True)} of it{named}."
+            f"{many} {stated(worst['value'], worst['interval'], percent=True)} of it{named}."
         )
         verdict = "infinite" if never else judged(gained["interval"])
         detail = {
@@ -205,7 +206,11 @@ def skill(
     )
     influence = -found.influence / base + found.value / base**2 * (moved - moved @ shares)[labels]
     value = 1 - found.value / base
-    return {"value": value, "interval": bootstrap_counts(of, value, influence, generator, level=level)}
+    if alike(losses):
+        low, high = (1 - end / base for end in reversed(tuple(found.interval)))
+        return {"value": value, "interval": Interval(low, high, level, found.interval.kind)}
+    around = bootstrap_counts(of, value, influence, generator, level=level)
+    return {"value": value, "interval": Interval(around.low, min(1.0, around.high), level, around.kind)}
 
 
 def share_of_worst(losses: Floats, generator: np.random.Generator, level: float) -> dict[str, Any]:
@@ -222,7 +227,8 @@ def share_of_worst(losses: Floats, generator: np.random.Generator, level: float)
     value = float(ordered[:most].sum() / total)
     above = np.maximum(ordered - ordered[most - 1], 0)
     influence = (above - above.mean()) / ordered.mean() - value * (ordered / ordered.mean() - 1)
-    return {"value": value, "interval": bootstrap_counts(of, value, influence, generator, level=level)}
+    around = bootstrap_counts(of, value, influence, generator, level=level)
+    return {"value": value, "interval": Interval(max(0.0, around.low), min(1.0, around.high), level, around.kind)}
 
 
 def judged(gained: Interval) -> str:

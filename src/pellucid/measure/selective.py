@@ -11,7 +11,7 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, figure, stated
-from pellucid.core.resampling import Interval, bootstrap_counts, wilson
+from pellucid.core.resampling import Interval, bootstrap_counts, unseen, wilson
 from pellucid.errors import InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.shapes import Array, Floats
@@ -147,16 +147,16 @@ class Curve:
         return (rows - 1) * change
 
     def interval(self, generator: np.random.Generator, level: float) -> Interval:
-        """BCa bootstrap; without any error, from 0 to the Wilson bound of the error rate."""
-        if not self.wrong.any():
-            return Interval(0.0, wilson(0, len(self.wrong), level).high, level, "wilson")
+        """BCa bootstrap; without any error, or nothing else, the Wilson interval of the error rate."""
+        if np.ptp(self.wrong) == 0:
+            return wilson(int(self.wrong.sum()), len(self.wrong), level)
         return bootstrap_counts(self.resampled, self.area(), self.influence(), generator, level=level)
 
     def gain_interval(self, generator: np.random.Generator, level: float) -> Interval:
         """BCa bootstrap of the error rate minus the area: above 0, confidence tells right from wrong."""
-        if not self.wrong.any():
-            return Interval(0.0, 0.0, level, "no errors")
         mean = float(self.wrong.mean())
+        if np.ptp(self.wrong) == 0 or len(self.starts) == 1:  # nothing to order, or no order
+            return unseen(0.0, len(self.wrong), -1.0, 1.0, level)
         gained = lambda drawn: drawn @ self.wrong / len(self.wrong) - self.resampled(drawn)  # noqa: E731
         influence = self.wrong - mean - self.influence()
         return bootstrap_counts(gained, mean - self.area(), influence, generator, level=level)
@@ -171,7 +171,10 @@ class Curve:
         kept = self._reach(np.ones((1, len(self.wrong))), risk)[0]
         found = bootstrap_counts(lambda drawn: self._reach(drawn, risk), float(kept), np.zeros(len(self.wrong)),
                                  generator, level=level, resamples=500)  # fmt: skip
-        return {"value": float(kept), "interval": found}
+        low, high = max(0.0, found.low), min(1.0, found.high)
+        if kept == 1 and wilson(int(self.wrong.sum()), len(self.wrong), level).high <= risk:
+            low = 1.0  # the error rate of all rows is surely no larger
+        return {"value": float(kept), "interval": Interval(low, high, level, found.kind)}
 
     def _reach(self, drawn: Array, risk: float) -> Floats:
         wrong = np.cumsum(np.add.reduceat(drawn * self.wrong, self.starts, axis=1), axis=1)

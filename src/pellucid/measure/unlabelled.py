@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pellucid.core.resampling import Interval, student
+from pellucid.core.resampling import Interval, alike, student, unseen
 from pellucid.shapes import Array, Floats
 
 DRAWS, STEPS = 500, 200
@@ -39,7 +39,7 @@ def reweighted(p: Floats, y: Array, q: Floats, level: float, generator: np.rando
     """
     known, cells = np.unique(y), _cells(p, q)
     by_class = np.stack([np.bincount(cells[0][y == j], minlength=cells[2]) for j in known])
-    right = np.array([np.mean(p[y == j].argmax(axis=1) == j) for j in known])
+    found = np.array([np.sum(p[y == j].argmax(axis=1) == j) for j in known])
     seen = np.bincount(cells[1], minlength=cells[2])
     shares, expected = _fitted(by_class[None], seen[None])
     statistic = _pearson(seen[None], expected)[0]
@@ -48,7 +48,10 @@ def reweighted(p: Floats, y: Array, q: Floats, level: float, generator: np.rando
     null = generator.multinomial(len(q), expected[0], DRAWS)
     by_chance = _pearson(null, _fitted(drawn, null)[1])
     again = generator.multinomial(len(q), seen / len(q), DRAWS)
-    hits = generator.binomial(sizes, right, (DRAWS, len(sizes))) / sizes
+    right = found / sizes
+    hits = generator.beta(
+        found + 0.5, sizes - found + 0.5, (DRAWS, len(sizes))
+    )  # that none was wrong does not say none is
     values = np.sum(_fitted(drawn, again)[0] * hits, axis=1)
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     value = float(shares[0] @ right)
@@ -113,9 +116,10 @@ def difference(p: Floats, y: Array, q: Floats, level: float, generator: np.rando
     Source: difference of confidences, Guillory et al. 2021, arXiv:2107.03315.
     """
     del generator
-    excess = student((p.argmax(axis=1) == y) - p.max(axis=1), level)
-    mean = student(q.max(axis=1), level)
-    value = float(np.mean((p.argmax(axis=1) == y) - p.max(axis=1)) + q.max(axis=1).mean())
+    apart, sure = (p.argmax(axis=1) == y) - p.max(axis=1), q.max(axis=1)
+    excess = unseen(float(apart[0]), len(apart), -1.0, 1.0, level) if alike(apart) else student(apart, level)
+    mean = unseen(float(sure[0]), len(sure), 0.0, 1.0, level) if alike(sure) else student(sure, level)
+    value = float(apart.mean() + sure.mean())
     half = float(np.hypot(excess.width, mean.width)) / 2
     return Guess(
         float(np.clip(value, 0, 1)), Interval(max(0.0, value - half), min(1.0, value + half), level, "student")
