@@ -54,6 +54,11 @@ def test_a_value_near_one_end_of_a_skewed_interval_is_not_rounded_onto_it():
     assert figure(0.848, Interval(-3.7, 0.9), percent=True) == "85\u202f%"
 
 
+def test_huge_numbers_have_an_exponent():
+    assert figure(-1.234e62) == "−1.2e62"
+    assert span(Interval(-2e62, 5e3)) == "−2e62\xa0to\xa00"
+
+
 def test_numbers_that_are_none():
     assert figure(None) == figure(math.nan) == "n/a"
     assert figure(math.inf) == "∞"

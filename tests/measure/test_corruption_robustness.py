@@ -169,3 +169,27 @@ def test_what_is_left_is_the_quality_on_corrupted_rows():
         assert [*left.interval] == pytest.approx([part["left_low"][0], part["left_high"][0]], abs=0.004)
         assert (drop.better, left.better, left.verdict) == ("lower", "higher", drop.verdict)
         assert left.share == (name == "accuracy")
+
+
+def test_the_clean_quality_has_digits_of_its_own():
+    """A wrong unit costs an R2 thousands, whose interval says nothing of the digits of the R2 itself."""
+    model = pl.wrap(lambda x: 3 * x[:, :1], output="value")
+    (found,) = pl.measure(model, pl.CorruptionRobustness("unit"), test=(X[:100], 3 * X[:100, 0] + 0.3 * X[:100, 1]))
+    assert found.value > 100
+    assert f"Of its R2 of {found.detail['clean']:.3f}"[:-1] in found.detail["explanation"]
+
+
+@pytest.mark.parametrize("size", [1e30, 1e36])
+def test_large_numbers_are_no_fault_of_the_inputs(size):
+    model = pl.wrap(lambda x: x[:, :1] / size, output="value")
+    large = (X[:100] * size).astype(np.float32)
+    (found,) = pl.measure(model, pl.CorruptionRobustness("all"), train=(large, X[:100, 0]), test=(large, X[:100, 0]))
+    assert "noise" in found.detail["corruptions"]
+    assert ("larger than float32 holds" in found.detail["skipped"].get("unit", "")) == (size > 1e35)
+
+
+def test_a_regression_that_ignores_its_input_leaves_room_too():
+    model = pl.wrap(lambda x: np.zeros((len(x), 1)), output="value")
+    (found,) = pl.measure(model, pl.CorruptionRobustness("noise"), test=(X[:1000], X[:1000, 0]))
+    assert found.verdict in ("robust", "undecided")
+    assert found.interval.high > 0 > found.interval.low

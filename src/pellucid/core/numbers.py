@@ -17,6 +17,9 @@ from pellucid.core.resampling import Interval
 SKEWED = 4
 """An interval is skewed if its value is so many times nearer to an end than to its middle."""
 
+HUGE = 1e15
+"""Numbers from here on are written with an exponent."""
+
 MINUS, THIN, SPACE = "−", "\u202f", "\u00a0"  # the spaces hold a figure together on one line
 
 
@@ -179,6 +182,8 @@ def _unit(unit: str) -> str:
 
 
 def _fixed(number: float, places: int) -> str:
+    if abs(number) >= HUGE:
+        return f"{number:.2g}".replace("e+", "e").replace("-", MINUS)
     rounded = round(number, places)
     text = f"{abs(rounded):,.{max(0, places)}f}"
     negative = rounded < 0 and any(digit in "123456789" for digit in text)

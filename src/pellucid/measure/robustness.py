@@ -13,7 +13,7 @@ from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, figure, stated
 from pellucid.core.randomness import some
-from pellucid.core.resampling import Interval, bootstrap_counts, student
+from pellucid.core.resampling import Interval, alike, bootstrap_counts, student, unseen
 from pellucid.data.corruptions import SEVERITIES, USUAL, Corruption, Reference, corruptions, reference
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
@@ -126,7 +126,7 @@ class CorruptionRobustness(Measure):
         verdict = (
             "robust" if interval.high <= self.tolerance else "fragile" if interval.low > self.tolerance else "undecided"
         )
-        told = _told(quality, value, interval, worst, float(parts[worst]["drop"].mean()))
+        told = _told(quality, quality.whole(context, self.level), (value, interval), worst, parts[worst])
         detail = {
             "explanation": told, "quality": quality.name, "clean": quality.clean, "severities": np.array(self.severities),
             "worst": worst, "corruptions": parts, "rows": quality.rows, "skipped": skipped,
@@ -160,9 +160,14 @@ class CorruptionRobustness(Measure):
         """The model's scores (B, K) of the rows at each severity."""
         x = context.data("test").take(rows).x
         for severity in self.severities:
-            changed = corrupt(x, severity, context.stream(name, severity), known)
+            with np.errstate(over="ignore"):  # told below
+                changed = corrupt(x, severity, context.stream(name, severity), known)
             if np.shape(changed) != np.shape(x):
                 raise InvalidInput(f"the corruption {name} gave shape {np.shape(changed)} for inputs of {np.shape(x)}")
+            if np.asarray(changed).dtype.kind == "f" and not np.isfinite(changed).all():
+                raise NotApplicable(
+                    f"at severity {severity} it makes inputs larger than {np.asarray(changed).dtype} holds"
+                )
             yield context.run(changed, f"{name} at severity {severity}")
 
     def _part(self, context: Context, name: str, scores: Sequence[Floats], quality: _Quality) -> dict[str, Array]:
@@ -206,6 +211,10 @@ class _Quality:
         """What each row (B,) lacks of being right."""
         return float(self.classes) - self._score(scores)
 
+    def whole(self, context: Context, level: float) -> Estimate:
+        """The quality of the clean rows, with its own interval."""
+        return self.left(context.scores("test")[self.rows], context.stream("clean"), level)
+
     def left(self, scores: Floats, generator: np.random.Generator, level: float) -> Estimate:
         """The quality of other answers, with its own interval."""
         metric = METRICS["accuracy" if self.classes else "r2"]
@@ -224,6 +233,9 @@ class _Quality:
                 return total / (second - first**2)
 
         influence = (lost - value * centred**2) / self.labels.var()
+        if alike(lost):
+            far = float(np.ptp(self.labels)) ** 2 / float(self.labels.var())
+            return value, unseen(value, len(lost), -far, far, level)
         if len(lost) < 3:
             return value, student(lost / self.labels.var(), level)
         return value, bootstrap_counts(resampled, value, influence, generator, level=level)
@@ -238,12 +250,13 @@ def _require_numbers(context: Context) -> None:
         )
 
 
-def _told(quality: _Quality, value: float, interval: Interval, worst: str, most: float) -> str:
+def _told(
+    quality: _Quality, clean: Estimate, drop: tuple[float, Interval], worst: str, part: Mapping[str, Array]
+) -> str:
     share = quality.classes
-    clean = figure(quality.clean, interval, percent=share)
-    drop = stated(value, interval, percent=share, unit="points")
-    largest = figure(most, interval, percent=share, unit="points")
+    largest = Interval(float(part["low"].mean()), float(part["high"].mean()))
     return (
-        f"Of its {quality.name} of {clean} on {counted(len(quality.rows), 'unseen row')}, corrupted inputs cost {drop} on "
-        f"average; {worst} costs most, {largest}."
+        f"Of its {quality.name} of {figure(clean.value, clean.interval, percent=share)} on "
+        f"{counted(len(quality.rows), 'unseen row')}, corrupted inputs cost {stated(*drop, percent=share, unit='points')} on "
+        f"average; {worst} costs most, {figure(float(part['drop'].mean()), largest, percent=share, unit='points')}."
     )

@@ -298,7 +298,7 @@ def as_numbers(one: Sequence[Array], two: Sequence[Array]) -> tuple[Floats, Floa
 
 def _scaled(one: Floats, two: Floats) -> tuple[Floats, Floats]:
     """Columns in units of the standard deviation of both sides together."""
-    both = np.concatenate([one, two])
+    both = np.concatenate([one, two]).astype(float)  # squares of large numbers are beyond single precision
     spread = both.std(axis=0)
     both = (both - both.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     return both[: len(one)], both[len(one) :]

@@ -90,7 +90,7 @@ def reference(data: Dataset) -> Reference:
     low, high = float(x.min()), float(x.max())
     if data.kind in ("sequence", "audio"):
         axes = (0, 1) if x.ndim > 2 else None
-        return Reference(low, high, mean=x.mean(axis=axes), spread=x.std(axis=axes))
+        return Reference(low, high, mean=x.mean(axis=axes), spread=x.std(axis=axes, dtype=float))
     if data.kind != "tabular":
         return Reference(low, high)
     if x.ndim != 2:
@@ -112,7 +112,7 @@ def _column(x: Array, where: Array, names: Sequence[str]) -> Column:
     block = x[:, where]
     few = np.array([len(np.unique(values)) <= 2 for values in block.T])
     whole = x.dtype.kind in "iub" or bool(np.all(np.mod(block[:, ~few] if not few.all() else block, 1) == 0))
-    spread = block.std(axis=0)
+    spread = block.std(axis=0, dtype=float)  # squares of large numbers are beyond single precision
     if few.all():
         choices, times = np.unique(block, axis=0, return_counts=True)
         marked = [i for i, name in enumerate(names) if name.endswith("=(missing)")]

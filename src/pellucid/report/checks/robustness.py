@@ -43,7 +43,11 @@ def robustness(evidence: Evidence) -> Iterator[Finding]:
         if misled:
             title = "Disturbed inputs mislead it"
             step = "Train with such disturbances, or keep such inputs away from it."
-            without = "always giving the mean" if evidence.commonest is None else f"always answering “{evidence.commonest[0]}”"
+            without = (
+                "always giving the mean"
+                if evidence.commonest is None
+                else f"always answering “{evidence.commonest[0]}”"
+            )
             sentence = f"{sentence} Under {misled} it surely does worse than {without}."
     limits = (
         "Made disturbances stand in for real ones: noise, missing values, blur and the like, in five steps. They destroy "
@@ -71,7 +75,9 @@ def _misled(found: Measurement, commonest: tuple[str, float] | None) -> str:
     No model needs to: one that knew how little is left would give that answer.
     """
     without = 0.0 if commonest is None else commonest[1]
-    below = {name: int(np.sum(part["left_high"] < without)) for name, part in found.detail.get("corruptions", {}).items()}
+    below = {
+        name: int(np.sum(part["left_high"] < without)) for name, part in found.detail.get("corruptions", {}).items()
+    }
     worst = max(below, key=lambda name: below[name], default="")
     return worst if worst and below[worst] >= min(TWICE, len(found.detail["severities"])) else ""
 
