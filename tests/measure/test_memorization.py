@@ -6,7 +6,15 @@ from scipy.stats import ks_2samp, norm
 from sklearn.metrics import roc_auc_score
 
 import pellucid as pl
-from pellucid.measure.memorization import FALSE_POSITIVES, advantage, best_threshold, found_surely, gain, ranking
+from pellucid.measure.memorization import (
+    FALSE_POSITIVES,
+    advantage,
+    best_threshold,
+    found_surely,
+    gain,
+    matched,
+    ranking,
+)
 
 SIZES = [(60, 40), (500, 200)]
 
@@ -102,6 +110,46 @@ def test_a_regression_is_judged_by_its_errors():
     best = np.max(2 * norm.cdf(10 * t) - 2 * norm.cdf(t))
     assert best in found.interval
     assert found.detail["test_loss"] == pytest.approx(np.abs(noise[200:]).mean())
+
+
+def test_rows_are_matched_by_their_labels():
+    g = np.random.default_rng(0)
+    one, two = np.repeat([0, 1, 2], [60, 30, 10]), np.repeat([0, 1, 3], [10, 30, 10])
+    first, second = matched(one, two, g)
+    assert np.bincount(one[first]).tolist() == [20, 30]  # shares of 0.2 and 0.3, the smaller of both sides
+    assert np.bincount(two[second]).tolist() == [10, 15]
+    assert len(np.unique(first)) == len(first)
+    assert not len(matched(one, two + 9, g)[0])
+
+
+@pytest.mark.parametrize("task", ["classes", "values"])
+def test_a_shift_of_labels_is_not_taken_for_memory(task):
+    """The model remembers nothing; labels that are hard for it are common among test rows, and rare among training rows."""
+    told = 0
+    for seed in range(20):
+        g = np.random.default_rng(seed)
+        hard = [g.random(n) < share for n, share in ((400, 0.2), (300, 0.7))]
+        x = [g.normal(size=(len(h), 1)).astype("float32") for h in hard]
+        if task == "classes":
+            model = pl.wrap(lambda x: np.tile([[0.8, 0.2]], (len(x), 1)), output="probabilities")
+            sides = [(a, h.astype(int)) for a, h in zip(x, hard, strict=True)]
+        else:
+            model = pl.wrap(lambda x: 0 * x[:, :1], output="value")
+            sides = [(a, h * 3 + g.normal(size=len(h))) for a, h in zip(x, hard, strict=True)]
+        (found,) = pl.measure(model, pl.Memorization(), train=sides[0], test=sides[1])
+        assert found.detail["label_shift"]["p"] < 0.05
+        assert "Labels are distributed differently" in found.detail["explanation"]
+        told += found.verdict == "remembers"
+    assert told <= 3
+
+
+def test_memory_is_found_under_a_shift_of_labels():
+    model, train, test = looked_up(300)
+    kept = np.flatnonzero((test[1] == 1) | (np.arange(300) % 4 == 0))
+    (found,) = pl.measure(model, pl.Memorization(), train=train, test=(test[0][kept], test[1][kept]))
+    assert (found.verdict, found.value) == ("remembers", 1.0)
+    (none,) = pl.measure(model, pl.Memorization(), train=(train[0], 0 * train[1]), test=(test[0], 0 * test[1] + 1))
+    assert none.verdict == "not applicable"
 
 
 def test_bad_input():

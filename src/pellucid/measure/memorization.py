@@ -14,10 +14,14 @@ from pellucid.core.resampling import Interval, clopper_pearson, difference, wils
 from pellucid.errors import NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.estimates import auroc
-from pellucid.shapes import Floats
+from pellucid.measure.shift import compared
+from pellucid.shapes import Array, Floats
 
 FALSE_POSITIVES = 0.01
 """The share of unseen rows that an attacker may take for seen ones, where few but sure hits are asked for."""
+
+TENTHS = 10
+"""Parts of the labels of a regression that are made alike on both sides, where labels differ."""
 
 FEWEST = 4
 """Rows of each side: two in each half, one to choose by and one more."""
@@ -30,14 +34,17 @@ class Memorization(Measure):
     The attacker calls rows with a loss of at most t seen. TPR(t) is the share of training rows called so, FPR(t) that of test
     rows, and the advantage TPR(t) - FPR(t): 0 for guessing, 1 for telling every row. The best t is chosen on one half of the rows
     and judged on the other, then the other way round, and the two are averaged: the largest difference on the rows it was chosen
-    by is above 0 by chance alone. Losses are -ln p[label], or abs(value - label) of a regression. Verdicts:
+    by is above 0 by chance alone. Losses are -ln p[label], or abs(value - label) of a regression. Where labels are distributed
+    differently on both sides, which tells the sides apart without any memory, rows are left out by chance until every class (of
+    a regression, every tenth of the labels) has the same share of both. Verdicts:
 
     - "remembers": the interval of the advantage is above 0.
     - "no memory shown": it is not; the explanation says how large an advantage may be.
 
     `detail`: `auroc` of telling training from test rows, with DeLong's interval; `tpr_at_fpr`, the share of training rows
     found where one test row in 100 is taken for one, with an interval that holds for any number of rows; `threshold`, the
-    best loss of each half; `train_loss` and `test_loss`, their means; `attack` ("loss").
+    best loss of each half; `train_loss` and `test_loss`, their means; `attack` ("loss"); `label_shift`, the p of labels that are
+    distributed alike, and the `rows` of each side that were compared.
 
     Args:
         level: Confidence level of every interval, in (0, 1).
@@ -63,8 +70,9 @@ class Memorization(Measure):
 
     Limits:
         One attack, and a weak one: attackers who train models of their own find more, so "no memory shown" is no promise of
-        privacy. Test rows that are harder than training rows, or drawn elsewhere, look unseen without any memory; rows that
-        are in both sets hide it. Rows that belong together (`groups`) make the intervals too short.
+        privacy. Test rows whose inputs are harder than those of training rows, or drawn elsewhere, look unseen without any
+        memory: see `ShiftDetection`. Rows that are in both sets hide it. Rows that belong together (`groups`) make the intervals
+        too short.
     """
 
     level: float = 0.95
@@ -79,6 +87,12 @@ class Memorization(Measure):
     def compute(self, context: Context) -> Measurement:
         """See `Measure.compute`."""
         seen, new = (losses(context, split) for split in ("train", "test"))
+        apart, (first, second) = self._alike(context)
+        if len(first) < len(seen) and min(len(first), len(second)) < FEWEST <= min(len(seen), len(new)):
+            raise NotApplicable(
+                "Memorization compares rows of the same labels, but hardly any label occurs on both sides"
+            )
+        seen, new = seen[first], new[second]
         if min(len(seen), len(new)) < FEWEST:
             raise NotApplicable(
                 f"Memorization halves both sets, so each needs at least {FEWEST} rows, got {len(seen)} and {len(new)}"
@@ -90,9 +104,35 @@ class Memorization(Measure):
         detail = {
             "auroc": ranked, "tpr_at_fpr": {"value": found, "interval": around, "fpr": FALSE_POSITIVES}, "attack": "loss",
             "threshold": thresholds, "train_loss": float(seen.mean()), "test_loss": float(new.mean()),
+            "label_shift": {"p": apart, "rows": (len(seen), len(new))},
         }  # fmt: skip
         told = _told(len(seen) + len(new), value, interval, verdict)
+        if apart <= 1 - self.level:
+            told = f"{told} Labels are distributed differently on both sides, so only rows were compared that make them alike."
         return Measurement(self.quantity, value, interval, verdict, {"explanation": told, **detail})
+
+    def _alike(self, context: Context) -> tuple[float, tuple[Array, Array]]:
+        """The p of labels that are distributed alike on both sides, and rows of each with which they are."""
+        one, two = (context.labels(split) for split in ("train", "test"))
+        apart = float(compared(one, two)["p"])
+        if apart > 1 - self.level:
+            return apart, (np.arange(len(one)), np.arange(len(two)))
+        if context.task == "regression":
+            ends = np.quantile(np.concatenate([one, two]), np.arange(1, TENTHS) / TENTHS)
+            one, two = np.searchsorted(ends, one), np.searchsorted(ends, two)
+        return apart, matched(one, two, context.stream("matched"))
+
+
+def matched(one: Array, two: Array, generator: np.random.Generator) -> tuple[Array, Array]:
+    """Rows of two sets of labels, left out by chance until each label has the same share of both: the smaller of its two."""
+    kept: tuple[list[Array], list[Array]] = ([], [])
+    for label in np.intersect1d(one, two):
+        own = [np.flatnonzero(side == label) for side in (one, two)]
+        share = min(len(rows) / len(side) for rows, side in zip(own, (one, two), strict=True))
+        for rows, side, found in zip(own, (one, two), kept, strict=True):
+            found.append(generator.permutation(rows)[: round(share * len(side))])
+    first, second = (np.sort(np.concatenate(rows)) if rows else np.array([], dtype=int) for rows in kept)
+    return first, second
 
 
 def losses(context: Context, split: str) -> Floats:
