@@ -179,7 +179,7 @@ def _spaces(context: Context, sides: list[Dataset]) -> dict[str, tuple[Floats, F
         here, there = (features(context.model, context.model.prepare(side)) for side in sides)
     except NotApplicable:
         return found
-    spread = here.std(axis=0)
+    spread = here.std(axis=0, dtype=float)
     return {**found, "features": (here / np.where(spread > 0, spread, 1), there / np.where(spread > 0, spread, 1))}
 
 

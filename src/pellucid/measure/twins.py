@@ -49,7 +49,7 @@ def standardised(train: Inputs, test: Inputs, image: bool) -> tuple[Floats, Floa
             raise InvalidInput(f"{name}: row {row} holds NaN or infinity; impute or drop it before looking for twins")
         sides.append(flat)
     fitted, other = sides
-    spread = fitted.std() if image else fitted.std(axis=0)
+    spread = fitted.std(dtype=float) if image else fitted.std(axis=0, dtype=float)
     spread = np.where(spread > 0, spread, 1).astype(np.float32)
     middle = fitted.mean(axis=0)
     return (fitted - middle) / spread, (other - middle) / spread
@@ -64,7 +64,7 @@ def scale(train: Floats, near: float, generator: np.random.Generator) -> Scale:
     size = 1e-4 * max(1.0, float(np.sqrt(train.shape[1])))  # below this, rounding
     apart = np.where(distance > size, distance, np.inf).min(axis=1)
     typical = float(np.median(apart[np.isfinite(apart)])) if np.isfinite(apart).any() else 0.0
-    varying = max(1, int(np.sum(train.std(axis=0) > 0)))
+    varying = max(1, int(np.sum(train.std(axis=0, dtype=float) > 0)))
     fraction = min(near, float((CHANCE / np.log(2)) ** (1 / varying)))
     return Scale(typical, fraction * typical, fraction)
 
