@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pellucid.core.baselines import Blurred as Blurred
     from pellucid.core.baselines import MaskToken as MaskToken
     from pellucid.core.dataset import Dataset as Dataset
+    from pellucid.core.members import members as members
     from pellucid.core.model import Model as Model
     from pellucid.core.model import wrap as wrap
     from pellucid.core.record import load as load
@@ -34,9 +35,13 @@ if TYPE_CHECKING:
     from pellucid.explain.attention.reading import attention as attention
     from pellucid.explain.base import Explanation as Explanation
     from pellucid.explain.base import explain as explain
+    from pellucid.explain.disagreement import Disagreement as Disagreement
+    from pellucid.explain.disagreement import disagreement as disagreement
     from pellucid.improve.augmentation.survival import label_survival as label_survival
+    from pellucid.improve.conformal import Conformal as Conformal
     from pellucid.improve.recipe import Recipe as Recipe
     from pellucid.improve.run import improve as improve
+    from pellucid.improve.threshold import Decision as Decision
     from pellucid.measure.base import Measurement as Measurement
     from pellucid.measure.base import default_measures as default_measures
     from pellucid.measure.base import measure as measure
@@ -59,6 +64,8 @@ _HOMES = {
     "AttentionReading": "explain.attention.reading", "attention": "explain.attention.reading",
     "audit": "report.audit", "compare": "study.compare", "default_measures": "measure.base",
     "explain": "explain.base", "improve": "improve.run", "label_survival": "improve.augmentation.survival",
+    "Disagreement": "explain.disagreement", "disagreement": "explain.disagreement", "members": "core.members",
+    "Conformal": "improve.conformal", "Decision": "improve.threshold",
     "load": "core.record", "measure": "measure.base", "verify": "verify.base", "wrap": "core.model",
     **dict.fromkeys(("Background", "Blurred", "MaskToken"), "core.baselines"),
     **dict.fromkeys(_COMPOSITES, "explain.propagation.composites"), **dict.fromkeys(_RULES, "explain.propagation.rules"),

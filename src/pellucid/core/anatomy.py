@@ -73,7 +73,7 @@ def examine(model: Any, arrays: Sequence[Array]) -> Anatomy:
     sizes = sum(int(np.prod(np.shape(o))) for call in calls for o in flattened(call.output))
     width = sum(int(np.prod(np.shape(o))) for o in outputs)
     return Anatomy(
-        output=model.asked if model.asked != "auto" else "logits" if softened else _by_loss(model.native),
+        output=model.asked if model.asked != "auto" else "logits" if softened else by_loss(model.native),
         softened=tuple(softened), entries=_entries(model, arrays, calls), width=width, heads=len(outputs),
         activations=max(sizes, 8 * sum(a[0].size for a in arrays)),
         note=f"the final {how} was taken off: scores are logits" if softened else "",
@@ -99,7 +99,7 @@ def by_values(sample: Floats, native: Any) -> str:
     return "probabilities" if inside and "crossentropy" in _loss(native)[0] else "value"
 
 
-def _by_loss(native: Any) -> str:
+def by_loss(native: Any) -> str:
     """What the compiled loss says of the outputs; "auto" where it leaves it open."""
     name, from_logits = _loss(native)
     if from_logits or "hinge" in name:

@@ -52,6 +52,14 @@ def load_model(path: str | Path, *, trust: bool = False) -> Any:
     return _loaded(path, trust)
 
 
+def registered(name: str) -> type:
+    """The class of a layer of this package, by the name that model files know it by."""
+    import keras
+
+    importlib.import_module("pellucid.layers")
+    return keras.saving.get_registered_object(f"pellucid>{name}")  # type: ignore[return-value]
+
+
 def _config(path: Path) -> Any:
     """The model's description, read without Keras; what is no model file raises."""
     if path.is_dir():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from pellucid.core.dataset import Dataset
+from pellucid.core.model import Model
 from pellucid.core.record import Value
 from pellucid.core.tensors import to_array
 from pellucid.shapes import Array, Tensor
@@ -15,8 +16,8 @@ class Remedy(Value):
     """A change to how a model is trained. Each hook is left as it is where the remedy does not act.
 
     A recipe first prepares the data with every remedy, then rebuilds the model, then adds every penalty, then starts every
-    schedule, and finishes the trained model last; within each, remedies act by `rank`, then by name. So the order in which
-    they are given does not matter.
+    schedule, then finishes the trained model, and last fits what stands beside it; within each, remedies act by `rank`, then by
+    name. So the order in which they are given does not matter.
     """
 
     slot: ClassVar[str] = ""
@@ -70,3 +71,7 @@ class Remedy(Value):
     def notes(self, model: Any, train: Dataset, validation: Dataset | None) -> Sequence[str]:
         """What a reader of the run has to know: what was taken for granted, or found out about the Keras model after training."""
         return ()
+
+    def after(self, model: Model, validation: Dataset | None) -> Any:
+        """A record of what is fitted to the finished model and kept beside it, in `Run.after` under the slot; None: nothing."""
+        return None

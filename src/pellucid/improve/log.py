@@ -79,9 +79,8 @@ class Log:
         return row
 
     def whole(self, kept: int, train: Part, priced: Array) -> None:
-        """Write the epoch whose weights the model has once more, of all training rows."""
-        if len(self._priced) < len(priced):
-            self.rows[kept] |= self.written([train, *self._parts[1:]], priced)
+        """Write the epoch `kept` once more, of all training rows and the weights that the model has now."""
+        self.rows[kept] |= self.written([train, *self._parts[1:]], priced)
 
     def columns(self) -> dict[str, Any]:
         """The log as arrays by name, one number an epoch."""

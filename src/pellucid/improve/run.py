@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,20 +12,18 @@ from pellucid import training
 from pellucid.core.copies import refuse_overlap
 from pellucid.core.dataset import Dataset, as_dataset
 from pellucid.core.model import Model, wrap
-from pellucid.core.model_files import load_model
 from pellucid.core.randomness import check_seed, seeded, stream
-from pellucid.core.record import Provenance, Record, Stopwatch, versions
+from pellucid.core.record import Provenance, Stopwatch, versions
 from pellucid.improve.base import Remedy
+from pellucid.improve.fitted import WithModel
 from pellucid.improve.ledger import Ledger
 from pellucid.improve.log import Log, Part, logged
 from pellucid.improve.recipe import Recipe
 from pellucid.improve.step import Step
 
-_FILE = "model.keras"
-
 
 @dataclass(frozen=True, eq=False)
-class Run(Record):
+class Run(WithModel):
     """One training by a recipe, or several whose models are joined: the log is then that of the first.
 
     Attributes:
@@ -39,30 +36,28 @@ class Run(Record):
         recipe: What was done.
         kept: The epoch, from 0, whose weights the model has: the last, unless a schedule went back to a better one.
         interrupted: Whether training was ended by Ctrl-C; the model is then that of the last whole epoch.
+        after: What was fitted to the finished model and stands beside it, by slot: `after["conformal"]` answers by sets
+            (`ConformalSets`), `after["threshold"]` decides (`Threshold`).
         provenance: Seed, cost, versions.
     """
 
-    model: Model
     history: Mapping[str, Any]
     recipe: Recipe
     kept: int
     interrupted: bool = False
     provenance: Provenance = field(default_factory=Provenance)
+    after: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
         """Epochs trained."""
         return len(self.history["loss"])
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the record and, beside it, the model as `model.keras`."""
-        folder = super().save(folder)
-        self.model.keras.save(folder / _FILE)
-        return folder
-
-    def bring_back(self, folder: Path) -> None:
-        """The model, read in safe mode."""
-        object.__setattr__(self, "model", wrap(load_model(folder / _FILE)))
+    def about(self, model: Model) -> None:
+        """See `WithModel.about`; what stands beside the model is about it as well."""
+        super().about(model)
+        for fitted in self.after.values():
+            fitted.about(model)
 
     def __str__(self) -> str:
         parts = [f"{name} {amounts[self.kept]:.4g}" for name, amounts in self.history["penalty"].items()]
@@ -137,7 +132,8 @@ def improve(
     rows = sum(len(run.history["loss"]) for run in runs) * (len(data) + (len(held) if held else 0))
     notes = tuple(dict.fromkeys([*(note for run in runs for note in run.notes), *told]))
     about = Provenance(recipe, seed, rows, clock.seconds, wrapped.fingerprint(), versions=versions(), notes=notes)
-    return Run(wrapped, runs[0].history, recipe, runs[0].kept, runs[-1].interrupted, about)
+    beside = {r.slot: found for r in recipe.remedies if (found := r.after(wrapped, held)) is not None}
+    return Run(wrapped, runs[0].history, recipe, runs[0].kept, runs[-1].interrupted, about, beside)
 
 
 def _seeds(recipe: Recipe, seed: int) -> list[int]:

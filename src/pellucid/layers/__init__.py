@@ -1,4 +1,5 @@
-"""Keras layers whose weights can be read: attention dense and sparse, tokens, positions and a transformer block.
+"""Keras layers whose weights can be read: attention dense and sparse, tokens, positions and a transformer block; and those
+that remedies leave in a model: the mean of an ensemble, and isotonic calibration.
 
 They are ordinary Keras 3 layers: they save and load with a model, honour and pass on masks, run in mixed precision and
 on every framework. Wherever weights meet values, they do so in one method, `attend(weights, values)`, and nowhere else.
@@ -6,6 +7,8 @@ Where Keras itself loads a model that holds them, `import pellucid.layers` first
 """
 
 from pellucid.layers.block import TransformerBlock
+from pellucid.layers.ensemble import EnsembleLogits
+from pellucid.layers.isotonic import Isotonic
 from pellucid.layers.pooling import AttentionPooling
 from pellucid.layers.positions import LearnedPositions, SinusoidalPositions
 from pellucid.layers.self_attention import SelfAttention, SparseAttention
@@ -13,6 +16,6 @@ from pellucid.layers.simplex import entmax15, softmax, sparsemax
 from pellucid.layers.tokens import ClassToken, FeatureTokenizer
 
 __all__ = [
-    "AttentionPooling", "ClassToken", "FeatureTokenizer", "LearnedPositions", "SelfAttention", "SinusoidalPositions",
-    "SparseAttention", "TransformerBlock", "entmax15", "softmax", "sparsemax",
+    "AttentionPooling", "ClassToken", "EnsembleLogits", "FeatureTokenizer", "Isotonic", "LearnedPositions", "SelfAttention",
+    "SinusoidalPositions", "SparseAttention", "TransformerBlock", "entmax15", "softmax", "sparsemax",
 ]  # fmt: skip

@@ -10,38 +10,20 @@ Source: Vovk, Gammerman and Shafer 2005, doi:10.1007/b106715; Angelopoulos and B
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any
 
 import numpy as np
 
+from pellucid.core.conformal import SCORES as SCORES
+from pellucid.core.conformal import label_scores as label_scores
+from pellucid.core.conformal import least_rows as least_rows
+from pellucid.core.conformal import missed, prediction_intervals, prediction_sets, rank
 from pellucid.core.resampling import Interval, alike, clopper_pearson, unseen
 from pellucid.shapes import Array, Floats
 
-SCORES = {"lac": "classification", "aps": "classification", "absolute residual": "regression"}
-"""What is small where a label conforms with an answer, and the task that it is for."""
-
 Predictor = Callable[[Array, int], tuple[Array, Floats]]
 """Rows that calibrate, and a seed, to whether each row (N,) is covered, and how large its set or interval is (N,)."""
-
-
-def missed(coverage: float) -> float:
-    """1 - coverage, in decimals as MAPIE does: 0.1 and not 0.09999999999999998."""
-    return float(1 - Decimal(str(coverage)))
-
-
-def rank(rows: int, coverage: float) -> int:
-    """k, the place of the largest score that is covered."""
-    return int(np.ceil((rows + 1) * (1 - missed(coverage))))
-
-
-def least_rows(coverage: float) -> int:
-    """The fewest rows that can calibrate: k <= n, and no fewer than MAPIE takes."""
-    miss = missed(coverage)
-    return int(np.ceil(max(1 / miss, 1 / (1 - miss))))
 
 
 def halves(
@@ -54,73 +36,6 @@ def halves(
         parted = np.abs(np.cumsum(sizes[order])[:-1] - count // 2)
         chosen = np.isin(index, order[: int(np.argmin(parted)) + 1])
         yield np.flatnonzero(chosen), np.flatnonzero(~chosen)
-
-
-# -- MAPIE, given answers instead of a model -----------------------------------------------------------------------
-
-
-def prediction_sets(p: Floats, y: Array, rows: Array, score: str, coverage: float, seed: int) -> Array:
-    """Which classes (N, K) each row's set holds, for probabilities (N, K), calibrated on some rows.
-
-    "aps" is randomized, as its authors have it: its coverage is exact, and sets may be empty.
-    """
-    found = _calibrated(p[rows], y[rows], score, coverage, seed)
-    return found.predict_set(p, conformity_score_params={"include_last_label": "randomized"})[1][:, :, 0]
-
-
-def prediction_intervals(f: Floats, y: Floats, rows: Array, coverage: float) -> Floats:
-    """Low and high (N, 2) of each row's interval, for predictions (N,), calibrated on some rows."""
-    unit = float(np.abs(y).max()) or 1.0  # MAPIE checks sums to a fixed number of digits
-    f, y = f / unit, y / unit
-    return unit * _calibrated(f[rows], y[rows], "absolute residual", coverage).predict_interval(f[:, None])[1][:, :, 0]
-
-
-def label_scores(answers: Floats, y: Array, score: str, coverage: float, seed: int) -> Floats:
-    """The score (N,) of each row's label."""
-    if answers.ndim == 1:
-        return np.abs(y - answers)
-    return np.abs(_calibrated(answers, y, score, coverage, seed).conformity_scores.ravel())
-
-
-def _calibrated(answers: Floats, y: Array, score: str, coverage: float, seed: int = 0) -> Any:
-    from mapie.classification import SplitConformalClassifier
-    from mapie.regression import SplitConformalRegressor
-
-    if answers.ndim == 1:
-        return SplitConformalRegressor(_echo(0), coverage, "absolute", prefit=True).conformalize(answers[:, None], y)
-    drawing = np.random.RandomState(seed)  # what MAPIE takes; an instance, so that no two rows share a draw
-    mapie = SplitConformalClassifier(_echo(answers.shape[1]), coverage, score, prefit=True, random_state=drawing)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "WARNING: your conformalization dataset has less labels")
-        return mapie.conformalize(answers, y)
-
-
-def _echo(classes: int) -> Any:
-    """A fitted scikit-learn estimator whose inputs are its answers."""
-    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-
-    class Values(RegressorMixin, BaseEstimator):
-        n_features_in_, is_fitted = 1, True
-
-        def fit(self, x: Floats, y: Floats) -> Values:
-            return self
-
-        def predict(self, x: Floats) -> Floats:
-            return np.asarray(x)[:, 0]
-
-    class Probabilities(ClassifierMixin, BaseEstimator):
-        n_features_in_, classes_, is_fitted = classes, np.arange(classes), True
-
-        def fit(self, x: Floats, y: Array) -> Probabilities:
-            return self
-
-        def predict(self, x: Floats) -> Array:
-            return np.asarray(x).argmax(axis=1)
-
-        def predict_proba(self, x: Floats) -> Floats:
-            return np.asarray(x)
-
-    return Probabilities() if classes else Values()
 
 
 def predictor(answers: Floats, y: Array, score: str, coverage: float) -> Predictor:

@@ -6,6 +6,7 @@ values about need no treatment: their gradient is their multiplier. `DIFFERENCES
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -308,12 +309,51 @@ def divided(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
     return call
 
 
+def averaged(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
+    """The logits of a mean of probabilities, as a chain: logarithms of each, and that of the mean of their exponentials."""
+    from keras import ops
+
+    def logarithm(z: Tensor, sign: int) -> Tensor:
+        if layer.how == "softmax" and layer.of == "scores":
+            return log_softened(z, -1, now)
+        return rescaled(z, lambda t: layer.logarithm(t, sign), now)
+
+    def mean(logarithms: list[Tensor]) -> Tensor:
+        if len(logarithms) == 1:
+            return logarithms[0]
+        each = ops.stack(logarithms, axis=-1)
+        return (each - log_softened(each, -1, now))[..., 0] - math.log(len(logarithms))
+
+    def call(inputs: Any) -> Tensor:
+        members = inputs if isinstance(inputs, list | tuple) else [inputs]
+        yes, *no = (mean([logarithm(z, s) for z in members]) for s in ((1,) if layer.how == "softmax" else (1, -1)))
+        return yes - no[0] if no else yes
+
+    return call
+
+
+def stepped(layer: Any, original: layers.Call, now: Differences) -> layers.Call:
+    """A rising function of each probability; then a product with one over their sum, where there are several."""
+    from keras import ops
+
+    def call(p: Tensor) -> Tensor:
+        if layer.functions == 1:
+            return rescaled(p, original, now)
+        found = rescaled(p, layer.steps, now)
+        total = ops.sum(found, axis=-1, keepdims=True)
+        return shared(lambda a, b: a * b, found, rescaled(total, lambda t: 1 / ops.maximum(t, 1e-30), now), now)
+
+    return call
+
+
 _MAXIMA = tuple(kind for kind in UNTREATED if "Max" in kind and kind != "Maximum")
 
 DIFFERENCES: dict[Treatment | None, tuple[str, ...]] = {
     linear: TREATMENTS[by_rule],
     normalized: TREATMENTS[by_folding],
-    activation: TREATMENTS[entry_by_entry],
+    activation: tuple(kind for kind in TREATMENTS[entry_by_entry] if kind != "Isotonic"),
+    averaged: ("EnsembleLogits",),
+    stepped: ("Isotonic",),
     chosen: _MAXIMA,
     multiplied: ("Multiply", "Dot"),
     larger: ("Maximum", "Minimum"),
@@ -325,7 +365,9 @@ DIFFERENCES: dict[Treatment | None, tuple[str, ...]] = {
     log_softening: ("LogSoftmax",),
     attended: TREATMENTS[by_attention],
     None: tuple(
-        kind for kind in UNTREATED if kind not in {*_MAXIMA, "Softmax", "LogSoftmax", "Maximum", "Minimum", "Masking"}
+        kind
+        for kind in UNTREATED
+        if kind not in {*_MAXIMA, "Softmax", "LogSoftmax", "Maximum", "Minimum", "Masking", "EnsembleLogits"}
     ),
 }
 """What is done at which kind of layer, of Keras and of torch; None: nothing has to be done."""

@@ -304,7 +304,7 @@ TREATMENTS: dict[Treatment, tuple[str, ...]] = {
     ),
     by_folding: ("BatchNormalization", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d"),
     entry_by_entry: (
-        "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Rescaling", "Normalization",
+        "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Rescaling", "Normalization", "Isotonic",
         "ReLU6", "GELU", "SiLU", "Mish", "SELU", "CELU", "Tanh", "Sigmoid", "Softplus", "Hardswish", "Hardsigmoid", "Hardtanh",
     ),
     by_still_spread: (
@@ -329,6 +329,7 @@ UNTREATED = (
     "ZeroPadding2D", "ZeroPadding3D", "UpSampling1D", "UpSampling2D", "UpSampling3D", "Dropout", "SpatialDropout1D",
     "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "Identity", "Masking",
     "ActivityRegularization", "Embedding", "ClassToken", "LearnedPositions", "SinusoidalPositions", "FeatureTokenizer",
+    "EnsembleLogits",
     "MaxPool1d", "MaxPool2d", "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "Unflatten", "Dropout1d", "Dropout2d", "Dropout3d",
     "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "ConstantPad1d", "ConstantPad2d", "Upsample",
