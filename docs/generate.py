@@ -46,13 +46,13 @@ MODULES = {
 LISTS = ("Args", "Attributes", "Raises")
 ENTRY = {verb: (verb,) for verb in VERBS}
 
-STUDY = ("compare", "Comparison", "Faithfulness")
+STUDY = ("compare", "Comparison", "Faithfulness", "recommend", "Recommendation")
 """What is about many models."""
 ENTRY = {
     "explain": ("explain",),
     "verify": ("verify",),
     "measure": ("measure",),
-    "improve": ("improve", "compare", "label_survival"),
+    "improve": ("improve", "label_survival"),
 }
 
 

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from pellucid.study.compare import compare as compare
     from pellucid.study.comparison import Comparison as Comparison
     from pellucid.study.faithfulness import Faithfulness as Faithfulness
+    from pellucid.study.recommend import Recommendation as Recommendation
+    from pellucid.study.recommend import recommend as recommend
     from pellucid.verify.base import verify as verify
 
 __version__ = "0.1.0"
@@ -59,7 +61,8 @@ _RULES = ("AlphaBeta", "Epsilon", "Flat", "Gamma", "WSquare", "ZBox", "ZPlus")
 
 _HOMES = {
     "Audit": "report.audit", "Comparison": "study.comparison", "Dataset": "core.dataset", "Explanation": "explain.base",
-    "Faithfulness": "study.faithfulness", "Margin": "core.target",
+    "Faithfulness": "study.faithfulness", "Recommendation": "study.recommend", "recommend": "study.recommend",
+    "Margin": "core.target",
     "Measurement": "core.measurement", "Model": "core.model", "Recipe": "improve.recipe", "Unit": "core.target",
     "AttentionReading": "explain.attention.reading", "attention": "explain.attention.reading",
     "audit": "report.audit", "compare": "study.compare", "default_measures": "measure.base",
