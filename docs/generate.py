@@ -28,6 +28,10 @@ CORE = (
     "Measurement",
     "Audit",
     "Recipe",
+    "members",
+    "Disagreement",
+    "Conformal",
+    "Decision",
 )
 PARTS = {
     "explain": (
@@ -38,7 +42,7 @@ PARTS = {
 """What methods are made of, after them."""
 
 MODULES = {
-    "layers": "Keras layers whose attention can be read",
+    "layers": "Keras layers whose attention can be read, and those that remedies leave",
     "models": "small transformers of six kinds of data",
 }
 """Modules of the package that are documented name by name, each on a page of its own."""
@@ -53,6 +57,11 @@ ENTRY = {
     "verify": ("verify",),
     "measure": ("measure",),
     "improve": ("improve", "label_survival"),
+ENTRY = {
+    "explain": ("explain", "disagreement"),
+    "verify": ("verify",),
+    "measure": ("measure",),
+    "improve": ("improve", "compare"),
 }
 
 

@@ -163,8 +163,10 @@ def over_members(each: Floats, count: int, level: float) -> tuple[float, Interva
     if count < 3:
         return value, Interval(-np.inf, np.inf, level, "jackknife")
     means = each.mean(axis=1)
-    without = [np.mean([m for m, pair in zip(means, pairs, strict=True) if i not in pair]) for i in range(count)]
-    error = np.sqrt((count - 1) / count * np.sum(np.square(without - np.mean(without))))
+    without = np.array(
+        [np.mean([m for m, pair in zip(means, pairs, strict=True) if i not in pair]) for i in range(count)]
+    )
+    error = np.sqrt((count - 1) / count * np.sum(np.square(without - without.mean())))
     half = float(t.ppf(0.5 + level / 2, count - 1) * error)
     return value, Interval(max(-1.0, value - half), min(1.0, value + half), level, "jackknife")
 

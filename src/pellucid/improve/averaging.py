@@ -134,6 +134,10 @@ def renew_statistics(model: Any, x: Any) -> None:
         layer.moving_variance.assign(variance.astype(np.float32))
 
 
+def _length(x: Any) -> int:
+    return len(next(iter(x.values())) if isinstance(x, dict) else x)
+
+
 def _rows(x: Any, where: slice) -> Any:
     return {k: v[where] for k, v in x.items()} if isinstance(x, dict) else x[where]
 
@@ -147,12 +151,11 @@ def _normalizations(model: Any, x: Any) -> Sequence[Any]:
 
 def _moments(model: Any, layer: Any, x: Any) -> tuple[Floats, Floats]:
     """Mean and variance of what a layer is given, along all axes but its own, over all rows."""
-    count, sums, squares, shift = 0, 0.0, 0.0, None
-    total = len(next(iter(x.values())) if isinstance(x, dict) else x)
+    total, count, shift, sums, squares = _length(x), 0, np.zeros(1), np.zeros(1), np.zeros(1)
     for start in range(0, total, ROWS):
         for given in _given(model, layer, _rows(x, slice(start, start + ROWS))):
             flat = np.moveaxis(given.astype(np.float64), layer.axis, -1).reshape(-1, given.shape[layer.axis])
-            shift = flat.mean(axis=0) if shift is None else shift  # squares of small numbers lose no digits
+            shift = shift if count else flat.mean(axis=0)  # squares of small numbers lose no digits
             count, sums = count + len(flat), sums + (flat - shift).sum(axis=0)
             squares = squares + np.square(flat - shift).sum(axis=0)
     middle = sums / count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +12,10 @@ from pellucid.core.dataset import Dataset, as_dataset
 from pellucid.core.model import Model, wrap
 from pellucid.core.model_files import registered
 from pellucid.improve.base import Remedy
-from pellucid.improve.heads import Head, compiled_as, opened
-from pellucid.improve.held_out import HeldOut, held_out, require_classes
+from pellucid.improve.heads import Head, compiled_as, free_name, opened
+from pellucid.improve.held_out import held_out, require_classes
 from pellucid.improve.scaling import scales, temperature
+from pellucid.shapes import Array, Floats
 
 LEAST = 10
 """Rows that a calibration needs."""
@@ -48,15 +48,18 @@ class _Calibration(Remedy):
         return self._calibrated(wrap(model), validation)
 
     def _calibrated(self, model: Model, data: Any) -> Any:
-        if data is not None:
-            require_classes(self, model, as_dataset(data).take(slice(0, 1)).x)
-        found = held_out(self, model, data, least=LEAST)
-        return compiled_as(self._changed(opened(model.keras, model.output), found, model.name), model.keras)
+        require_classes(self, model, data)
+        y = held_out(self, model, data, least=LEAST).y
+        x = as_dataset(data).x
+        return compiled_as(self._changed(opened(model.keras, model.output), x, y, model.name), model.keras)
 
-    def _changed(self, head: Head, found: HeldOut, name: str) -> Any:
-        return head.followed(self._layers(found), name)
+    def _changed(self, head: Head, x: Any, y: Array, name: str) -> Any:
+        layer = self._layer(wrap(head.model, output="value").predict(x).astype(float), y)
+        layer.name = free_name(head.model, layer.name)
+        return head.followed([layer], name)
 
-    def _layers(self, found: HeldOut) -> Sequence[Any]:
+    def _layer(self, z: Floats, y: Array) -> Any:
+        """The layer that is put after scores (N, K)."""
         raise NotImplementedError
 
 
@@ -93,10 +96,10 @@ class TemperatureScaling(_Calibration):
         little too good. Where every row is right, no finite T is the best: the search ends at 0.01 and warns.
     """
 
-    def _layers(self, found: HeldOut) -> Sequence[Any]:
+    def _layer(self, z: Floats, y: Array) -> Any:
         from keras import layers
 
-        return [layers.Rescaling(1 / temperature(found.scores, found.y), name="temperature_scaling")]
+        return layers.Rescaling(1 / temperature(z, y), name="temperature_scaling")
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,12 +127,12 @@ class VectorScaling(_Calibration):
         The predicted class may change. Its 2 K numbers take rows of every class; with few, TemperatureScaling is safer.
     """
 
-    def _layers(self, found: HeldOut) -> Sequence[Any]:
+    def _layer(self, z: Floats, y: Array) -> Any:
         from keras import layers
 
-        w, b = scales(self, found.scores, found.y)
+        w, b = scales(self, z, y)
         layer = layers.EinsumDense("bk,k->bk", output_shape=len(w), bias_axes="k", name="vector_scaling")
-        return [_with(layer, found.scores.shape[1], w, b)]
+        return _with(layer, z.shape[1], w, b)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,18 +161,18 @@ class MatrixScaling(_Calibration):
         The predicted class may change. TemperatureScaling and VectorScaling are nearly always the better choice.
     """
 
-    def _layers(self, found: HeldOut) -> Sequence[Any]:
+    def _layer(self, z: Floats, y: Array) -> Any:
         from keras import layers
 
-        rows, width = found.scores.shape
+        rows, width = z.shape
         if rows < 20 * width * (width + 1):
             warnings.warn(
                 f"MatrixScaling fits {width * (width + 1)} numbers to {rows} rows and will overfit; use TemperatureScaling, or "
                 f"hold out {20 * width * (width + 1)} rows",
                 stacklevel=2,
             )
-        w, b = scales(self, found.scores, found.y, matrix=True)
-        return [_with(layers.Dense(width, name="matrix_scaling"), width, w, b)]
+        w, b = scales(self, z, y, matrix=True)
+        return _with(layers.Dense(width, name="matrix_scaling"), width, w, b)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,24 +204,32 @@ class IsotonicCalibration(_Calibration):
         about 1,000 rows prefer TemperatureScaling. Scores are then probabilities, whose gradients are zero on level parts.
     """
 
-    def _changed(self, head: Head, found: HeldOut, name: str) -> Any:
+    def _changed(self, head: Head, x: Any, y: Array, name: str) -> Any:
         import keras
 
-        two = found.p.shape[1] == 2
-        functions = [_rising(found.p[:, k], found.y == k) for k in ((1,) if two else range(found.p.shape[1]))]
-        layer = registered("Isotonic")(len(functions), max(len(at) for at, _ in functions), name="isotonic_calibration")
+        inputs = head.model._inputs_struct
+        given = keras.layers.Activation(head.how, name=free_name(head.model, "uncalibrated"))(head.model.outputs[0])
+        p = wrap(keras.Model(inputs, given), output="value").predict(
+            x
+        )  # to the last digit what the layer will be given
+        two = p.shape[1] < 3
+        functions = [_rising(p[:, k], y == (1 if two else k)) for k in ((-1,) if two else range(p.shape[1]))]
+        knots = max(len(at) for at, _ in functions)
+        layer = registered("Isotonic")(len(functions), knots, name=free_name(head.model, "isotonic_calibration"))
         layer.set_functions(functions)
-        out = layer(keras.layers.Activation(head.how, name="uncalibrated")(head.model.outputs[0]))
+        out = layer(given)
         if not head.ending:  # the loss takes logits
-            out = registered("EnsembleLogits")(head.how, of="probabilities", name="logarithm")(out)
-        return keras.Model(head.model._inputs_struct, out, name=name)
+            out = registered("EnsembleLogits")(head.how, of="probabilities", name=free_name(head.model, "logarithm"))(
+                out
+            )
+        return keras.Model(inputs, out, name=name)
 
 
 def _rising(p: Any, came: Any) -> tuple[Any, Any]:
     """Places and heights of the knots of the rising function; scikit-learn's."""
     from sklearn.isotonic import IsotonicRegression
 
-    found = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(np.float32(p), came.astype(float))
+    found = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(p.astype(float), came.astype(float))
     return found.X_thresholds_, found.y_thresholds_
 
 

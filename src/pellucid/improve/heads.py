@@ -34,7 +34,10 @@ class Head:
         """A model of these inputs that gives the scores as the given one did."""
         import keras
 
-        out = keras.layers.Activation(self.ending, name=self.ending)(scores) if self.ending else scores
+        taken = keras.Model(inputs, scores)
+        out = (
+            keras.layers.Activation(self.ending, name=free_name(taken, self.ending))(scores) if self.ending else scores
+        )
         return keras.Model(inputs, out, name=name)
 
     def followed(self, layers: Sequence[Any], name: str) -> Any:
@@ -45,11 +48,16 @@ class Head:
         return self.ended(self.model._inputs_struct, scores, name)
 
 
+def free_name(model: Any, name: str) -> str:
+    """A name that no layer or operation of a functional model has: this one, or one with a number."""
+    taken = {operation.name for operation in model.operations}
+    return next(n for n in (name, *(f"{name}_{i}" for i in range(2, len(taken) + 3))) if n not in taken)
+
+
 def opened(model: Any, output: str = "") -> Head:
     """A Keras model opened before its last softmax or sigmoid.
 
-    Where that cannot be reached, in a model with a call of its own, or where `output` is "probabilities", scores are their
-    logarithms.
+    Where that cannot be reached, in a model with a call of its own, scores are the logarithms of its probabilities.
 
     Args:
         model: The Keras model.
@@ -61,14 +69,14 @@ def opened(model: Any, output: str = "") -> Head:
     functional = as_functional(model)
     if len(functional.outputs) > 1:
         raise NotApplicable(f"{model.name} has {len(functional.outputs)} outputs; it takes a model of one")
-    scores, ending = (functional.outputs[0], "") if output == "probabilities" else _before_ending(functional)
+    scores, ending = _before_ending(functional)
     if ending:
         return Head(_renamed(functional, scores), ending, ending)
     kind = output or _said(model)
     how = "sigmoid" if functional.output_shape[-1] == 1 else "softmax"
     if kind != "probabilities":
         return Head(functional, "", "" if kind == "value" else how)
-    logarithm = registered("EnsembleLogits")(how, of="probabilities", name="logarithm")
+    logarithm = registered("EnsembleLogits")(how, of="probabilities", name=free_name(functional, "logarithm"))
     return Head(_renamed(functional, logarithm(scores)), how, how)
 
 

@@ -38,9 +38,7 @@ def held_out(asking: object, model: Model, data: Any, *, least: int = 1) -> Held
         InvalidInput: No data, no labels, fewer than `least` rows, NaN, outputs that are no probabilities, labels of one class.
     """
     name = type(asking).__name__
-    if data is None:
-        raise InvalidInput(f"{name} is fitted to data that were not trained on: give validation=, held out from train")
-    data = as_dataset(data)
+    data = _given(name, data)
     scores, y = _checked(name, model, data)
     if len(y) < least:
         raise InvalidInput(f"validation: {name} needs at least {least} rows, got {len(y)}; hold out more")
@@ -54,9 +52,15 @@ def held_out(asking: object, model: Model, data: Any, *, least: int = 1) -> Held
     return HeldOut(scores.astype(float) if model.output == "logits" else np.log(np.maximum(p, 1e-37)), p, y)
 
 
-def require_classes(asking: object, model: Model, x: Any) -> None:
-    """Raise `NotApplicable` for a model that gives values."""
-    model.prepare(x)
+def _given(name: str, data: Any) -> Dataset:
+    if data is None:
+        raise InvalidInput(f"{name} is fitted to data that were not trained on: give validation=, held out from train")
+    return as_dataset(data)
+
+
+def require_classes(asking: object, model: Model, data: Any) -> None:
+    """Raise `NotApplicable` for a model that gives values; the first look at the model tells."""
+    model.prepare(_given(type(asking).__name__, data))
     if model.task != "classification":
         raise NotApplicable(
             f"{type(asking).__name__} works on class probabilities, but {model.name} gives values; wrap it with output= if they "

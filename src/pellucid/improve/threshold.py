@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from pellucid.core import options
-from pellucid.core.dataset import Dataset, as_dataset
+from pellucid.core.dataset import Dataset
 from pellucid.core.model import Model, wrap
 from pellucid.core.numbers import stated
 from pellucid.core.randomness import stream
@@ -122,8 +121,7 @@ class Threshold(Remedy):
     def fit(self, model: Any, data: Any) -> Decision:
         """The same for a model that is already trained; `data` are rows it was not trained on."""
         model = wrap(model)
-        if data is not None:
-            require_classes(self, model, as_dataset(data).take(slice(0, 1)).x)
+        require_classes(self, model, data)
         found = held_out(self, model, data, least=LEAST)
         costs, p, y = self.matrix, found.p, found.y
         if len(costs) != p.shape[1]:
@@ -187,12 +185,13 @@ def decided(p: Floats, costs: Floats, threshold: float | None) -> Array:
     return (p[:, 1] >= threshold).astype(int) if threshold is not None else (p @ costs).argmin(axis=1)
 
 
-def _square(costs: Any) -> Sequence[Sequence[float]]:
+def _square(costs: Any) -> Floats:
+    """Costs (K, K) as an array, or an error that says what is wrong with them."""
     try:
         found = np.asarray(costs, float)
     except (TypeError, ValueError):
         found = np.empty(0)
-    fine = found.ndim == 2 and found.shape[0] == found.shape[1] >= 2 and np.isfinite(found).all()
+    fine = found.ndim == 2 and found.shape == (len(found),) * 2 and len(found) > 1 and np.isfinite(found).all()
     if not fine:
         raise InvalidOption(
             f"Threshold.costs: expected a square of finite numbers, one row a true class, got {costs!r}"
@@ -204,4 +203,4 @@ def _square(costs: Any) -> Sequence[Sequence[float]]:
             f"Threshold.costs: to decide for class {j} where {k} is true costs {found[k, j]:g}, to be right {found[k, k]:g}; a "
             "mistake must cost more"
         )
-    return found.tolist()
+    return found
