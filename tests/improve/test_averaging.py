@@ -7,6 +7,7 @@ import pytest
 import pellucid as pl
 from pellucid.errors import InvalidOption, NotApplicable
 from pellucid.improve.averaging import renew_statistics
+from pellucid.improve.step import StepRemedy
 
 DRAW = np.random.default_rng(0)
 X = DRAW.normal(1, 2, size=(70, 4)).astype("float32")
@@ -33,7 +34,13 @@ def arrays(variables):
     return [np.array(keras.ops.convert_to_numpy(v.value), float) for v in variables]
 
 
-def trained(recipe, epochs=6, **options):
+class Nothing(StepRemedy):
+    """Leaves a step as it is, but makes it one that a recipe changes."""
+
+    slot = "nothing"
+
+
+def trained(recipe, epochs=6, others=(), **options):
     """A run, and the weights after every epoch."""
     seen, rates = [], []
 
@@ -46,7 +53,7 @@ def trained(recipe, epochs=6, **options):
         def callbacks(self, *, validated):
             return [Spy()]
 
-    both = pl.Recipe(recipe, Watched(0.0))
+    both = pl.Recipe(recipe, Watched(0.0), *others)
     given = {"train": (X, Y), "fit": {"epochs": epochs, "batch_size": 35, **options}, "progress": False}
     return pl.improve(build, both, **given), seen, rates
 
@@ -56,11 +63,13 @@ def test_weights_are_the_mean_of_those_at_the_ends_of_epochs(start, first):
     run, seen, _ = trained(pl.WeightAveraging(start=start))
     for got, *each in zip(arrays(run.model.keras.trainable_variables), *seen[first:], strict=True):
         np.testing.assert_allclose(got, np.mean(each, axis=0), atol=1e-6)
+        assert np.abs(got - each[-1]).max() > 1e-4
 
 
-def test_over_steps_they_are_the_exponential_mean():
+@pytest.mark.parametrize("others", [(), (Nothing(),)], ids=["plain", "changed step"])
+def test_over_steps_they_are_the_exponential_mean(others):
     # a batch of all rows: one step an epoch, so that the ends of epochs are all there is
-    run, seen, _ = trained(pl.WeightAveraging(over="steps", momentum=0.6), batch_size=70)
+    run, seen, _ = trained(pl.WeightAveraging(over="steps", momentum=0.6), others=others, batch_size=70)
     mean = seen[0]
     for weights in seen[1:]:
         mean = [0.6 * m + 0.4 * w for m, w in zip(mean, weights, strict=True)]

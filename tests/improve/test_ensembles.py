@@ -9,6 +9,7 @@ import pellucid as pl
 from pellucid.core.model_files import load_model
 from pellucid.errors import InvalidOption, NotApplicable
 from pellucid.improve.joining import joined
+from pellucid.improve.step import StepRemedy
 
 DRAW = np.random.default_rng(0)
 X = DRAW.normal(size=(64, 4)).astype("float32")
@@ -19,6 +20,12 @@ METHODS = [
     pl.Gradient(), pl.IntegratedGradients(), pl.LayerRelevance(pl.Epsilon()), pl.DeepLift(), pl.Occlusion(),
     pl.PermutationShapley(max_evaluations=100),
 ]  # fmt: skip
+
+
+class Nothing(StepRemedy):
+    """Leaves a step as it is, but makes it one that a recipe changes."""
+
+    slot = "nothing"
 
 
 def build(width=3, end="softmax"):
@@ -166,7 +173,8 @@ def test_relevance_and_differences_of_equal_members_are_those_of_one():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
-def test_snapshots_are_the_weights_at_the_ends_of_cycles():
+@pytest.mark.parametrize("others", [(), (Nothing(),)], ids=["plain", "changed step"])
+def test_snapshots_are_the_weights_at_the_ends_of_cycles(others):
     seen, rates = [], []
 
     class Spy(keras.callbacks.Callback):
@@ -180,7 +188,7 @@ def test_snapshots_are_the_weights_at_the_ends_of_cycles():
         def callbacks(self, *, validated):
             return [*super().callbacks(validated=validated), Spy()]
 
-    run = improve(Watched(cycles=2), fit={"epochs": 5, "batch_size": 16})
+    run = improve(pl.Recipe(Watched(cycles=2), *others), fit={"epochs": 5, "batch_size": 16})
     np.testing.assert_allclose(rates, [0.02, 0.01, 0.02, 0.015, 0.005], rtol=1e-4)  # cycles of 2 and 3 epochs
     for member, epoch in zip(pl.members(run.model), (1, 4), strict=True):
         held = [keras.ops.convert_to_numpy(w) for w in member.keras.trainable_variables]
@@ -205,7 +213,7 @@ def test_mc_dropout_is_the_mean_over_masks_written_out():
         assert set(np.round(mask, 4)) <= {0.0, np.float32(1.4286)}
         total = total + softmax(hidden * mask @ keras.ops.convert_to_numpy(last.kernel), axis=1)
     np.testing.assert_allclose(found.predict(X), total / 4, atol=1e-5)
-    np.testing.assert_array_equal(found.predict(X[3:5]), found.predict(X)[3:5])  # whatever stands beside a row
+    np.testing.assert_allclose(found.predict(X[3:5]), found.predict(X)[3:5], atol=1e-6)  # whatever stands beside a row
     again = pl.McDropout(samples=4, seed=3).fit(net)
     np.testing.assert_array_equal(found.predict(X), again.predict(X))
     assert np.abs(pl.McDropout(samples=4, seed=4).fit(net).predict(X) - found.predict(X)).max() > 1e-3
@@ -252,14 +260,14 @@ def test_what_cannot_be_is_told():
 
 @pytest.mark.slow
 def test_members_together_know_better():
-    """Lakshminarayanan et al.: the log loss falls; on digits and breast cancer over 5 splits, against the mean member."""
+    """Lakshminarayanan et al.: the log loss falls; on digits and breast cancer over 3 splits, against the mean member."""
     from sklearn.datasets import load_breast_cancer, load_digits
     from sklearn.model_selection import train_test_split
 
     for source in (load_digits, load_breast_cancer):
         x, y = source(return_X_y=True)
         gains = []
-        for seed in range(5):
+        for seed in range(3):
             a, b, ya, yb = train_test_split(x, y, test_size=0.3, random_state=seed, stratify=y)
             centre, spread = a.mean(axis=0), a.std(axis=0) + 1e-6
             a, b = ((v - centre) / spread for v in (a, b))
@@ -278,7 +286,7 @@ def test_members_together_know_better():
                 return net
 
             train = (a.astype("float32"), ya)
-            run = pl.improve(make, pl.DeepEnsemble(5), train=train, fit={"epochs": 30}, seed=seed, progress=False)
+            run = pl.improve(make, pl.DeepEnsemble(5), train=train, fit={"epochs": 20}, seed=seed, progress=False)
             loss = lambda m: -np.log(m.probabilities(b.astype("float32"))[np.arange(len(yb)), yb] + 1e-12).mean()  # noqa: B023, E731
             gains.append([loss(run.model), np.mean([loss(m) for m in pl.members(run.model)])])
         together, alone = np.mean(gains, axis=0)

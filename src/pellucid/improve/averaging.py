@@ -78,6 +78,8 @@ class WeightAveraging(Remedy):
         if self.over == "steps":
             optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
             optimizer.use_ema, optimizer.ema_momentum, optimizer.ema_overwrite_frequency = True, self.momentum, None
+            # what is compiled anew after this model takes this very optimizer, and not another of its name
+            model.compile(**{**model._compile_config.config, "optimizer": model.optimizer})
         return model
 
     def callbacks(self, *, validated: bool) -> list[Any]:
