@@ -76,7 +76,7 @@ def test_what_is_in_the_training_data_too_has_no_bound(part):
     train = pl.Dataset(more, labels, **{part: np.arange(80)})
     (found,) = pl.measure(MODEL, pl.TestSetBound(), train=train, test=pl.Dataset(x, y, **{part: np.arange(79, 139)}))
     assert found.verdict == "not applicable"
-    assert f"1 {part}" in found.detail["explanation"]
+    assert f"1 {part.removesuffix('s')} is in the training data" in found.detail["explanation"]
     (found,) = pl.measure(MODEL, pl.TestSetBound(), train=train, test=pl.Dataset(x, y, **{part: np.arange(80, 140)}))
     assert found.verdict == "bounded"
 
@@ -85,7 +85,7 @@ def test_rows_copied_from_the_training_data_have_no_bound_but_equal_ones_by_chan
     x, y = rows(300)
     (found,) = pl.measure(MODEL, pl.TestSetBound(), train=(x, y), test=(x[200:], y[200:]))
     assert found.verdict == "not applicable"
-    assert "100 test rows of 100" in found.detail["explanation"]
+    assert "100 of 100 test rows are in" in found.detail["explanation"]
     few = lambda seed: np.random.default_rng(seed).choice([0.1, 0.2, 0.8, 0.9], size=(300, 1))  # noqa: E731
     here, there = few(0), few(1)
     label = lambda x: (x[:, 0] > 0.5).astype(int)  # noqa: E731

@@ -124,7 +124,7 @@ def test_where_it_makes_no_sense():
         pl.measure(None, ExplanationShift(x[:50], x), train=x, test=x)
     with pytest.raises(InvalidInput, match="after: the values of row 3 hold NaN"):
         pl.measure(None, ExplanationShift(x, np.where(np.arange(60)[:, None] == 3, np.nan, x)), train=x, test=x)
-    with pytest.raises(InvalidInput, match="differ in shape"):
+    with pytest.raises(InvalidInput, match="values of one shape, got"):
         pl.measure(None, ExplanationShift(x, x[:, :2]), train=x, test=x)
     for wrong in ({"a": x}, 3, x[:, 0]):
         with pytest.raises(InvalidOption, match="before: expected an explanation with values"):

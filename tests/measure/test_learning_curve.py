@@ -169,3 +169,22 @@ def test_bad_input():
         pl.measure(None, pl.LearningCurve(build, {"epochs": 1}), train=rows(64, 0))
     with pytest.raises(pl.errors.InvalidInput, match="labels"):
         pl.measure(None, pl.LearningCurve(build, {"epochs": 1}), train=rows(64, 0)[0], test=rows(20, 1))
+
+
+def test_no_more_can_be_gained_than_there_is():
+    from pellucid.measure.learning_curve import measured
+    from pellucid.measure.power_law import extrapolated
+
+    sizes, g = np.array([4, 8, 16, 32, 64]), np.random.default_rng(0)
+    errors = 0.5 * sizes[:, None] ** -1.0 + np.abs(g.normal(scale=0.02, size=(5, 2)))
+    errors[-1] = 0.002, 0.0021
+    found = measured(sizes, errors, errors, extrapolated(sizes, errors, 64), pl.LearningCurve(build, repeats=2))
+    assert found.interval.high <= 0.0035
+    assert found.value in found.interval
+    assert found.detail["floor"]["interval"].high <= 0.0035
+
+
+def test_few_rows_are_no_mistake_of_the_one_who_asks():
+    (found,) = pl.measure(None, pl.LearningCurve(build, {"epochs": 1}), train=rows(8, 0), test=rows(20, 1))
+    assert found.verdict == "not applicable"
+    assert "8 rows are too few" in found.detail["explanation"]

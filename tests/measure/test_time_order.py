@@ -100,3 +100,16 @@ def test_bad_options():
     for by in (3, {"train": [1]}):
         with pytest.raises(InvalidOption, match="expected a column's name, or"):
             TimeOrder(by)
+
+
+def test_times_that_tell_no_order():
+    x = np.zeros((5, 1))
+    (found,) = pl.measure(None, pl.TimeOrder({"train": np.ones(5), "test": np.ones(5)}), train=x, test=x)
+    assert found.verdict == "not applicable"
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(pl.errors.InvalidInput, match="row 1 is missing or infinite"):
+            pl.measure(
+                None, pl.TimeOrder({"train": np.arange(5.0), "test": np.array([0, wrong, 1, 2, 3])}), train=x, test=x
+            )
+    with pytest.raises(pl.errors.InvalidOption, match="got a mapping of when"):
+        pl.TimeOrder({"when": np.arange(5000)})

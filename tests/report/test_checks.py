@@ -232,7 +232,7 @@ def test_checks_without_their_measurement_say_why(measured):
 def test_too_few_rows_say_nothing_of_one_input():
     shares = np.array([0.9, 0.05, 0.05])
     found = Importance(("a", "b", "c"), shares, shares, shares, shares, shares, shares, examples=1)
-    with pytest.raises(NotApplicable, match="1 explained rows are too few"):
+    with pytest.raises(NotApplicable, match="1 explained row is too few"):
         list(concentration(Evidence(importance=found)))
 
 

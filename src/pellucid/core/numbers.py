@@ -117,6 +117,16 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{count(number)} {noun if number == 1 else plural or noun + 's'}"
 
 
+def agreeing(number: int, noun: str, one: str = "is", many: str = "are") -> str:
+    """A count with its noun and the verb that agrees with it.
+
+    Example:
+        >>> agreeing(1, "row"), agreeing(0, "row"), agreeing(2, "kernel", "has", "have")
+        ('1 row is', '0 rows are', '2 kernels have')
+    """
+    return f"{counted(number, noun)} {one if number == 1 else many}"
+
+
 def given(value: float) -> str:
     """A number that was measured by somebody else, as it came: whole, or with five significant digits.
 

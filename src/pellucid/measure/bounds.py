@@ -12,7 +12,7 @@ from pellucid.core import options
 from pellucid.core.copies import arrays_of, digests, shared
 from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
-from pellucid.core.numbers import counted, figure
+from pellucid.core.numbers import agreeing, counted, figure
 from pellucid.core.resampling import Interval, wilson
 from pellucid.errors import NotApplicable
 from pellucid.measure.base import Context, Measure
@@ -126,7 +126,7 @@ def _apart(name: str, first: Array | None, second: Array | None) -> dict[str, An
     if first is None or second is None:
         return {}
     both = len(shared(first, second))
-    return _noted(f"{name} of its own", not both, f"{both} {name} are in the training data too")
+    return _noted(f"{name} of its own", not both, f"{agreeing(both, name.removesuffix('s'))} in the training data too")
 
 
 def _unseen(train: Dataset, test: Dataset) -> dict[str, Any]:
@@ -142,7 +142,9 @@ def _unseen(train: Dataset, test: Dataset) -> dict[str, Any]:
     within = sum(n for n in counts.values() if n > 1)
     sure = 1 - 0.05 / max(2, len(test))  # a row or two by chance breaks nothing
     leaks = wilson(twins, len(test), sure).low > wilson(within, len(known), sure).high
-    told = f"{counted(twins, 'test row')} of {len(test)} are in the training data, of whose {len(known)} {within} are there twice"
+    both = f"{within} {'is' if within == 1 else 'are'} there twice"
+    found = f"{twins} of {counted(len(test), 'test row')} {'is' if twins == 1 else 'are'} in the training data"
+    told = f"{found}, of whose {counted(len(known), 'row')} {both}"
     return _noted("new to the model", not leaks, told)
 
 

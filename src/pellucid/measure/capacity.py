@@ -10,7 +10,7 @@ import numpy as np
 from pellucid.core import layers, options
 from pellucid.core.measurement import Measurement
 from pellucid.core.model import Model
-from pellucid.core.numbers import counted, stated
+from pellucid.core.numbers import agreeing, counted, stated
 from pellucid.core.resampling import Interval
 from pellucid.core.tensors import to_array
 from pellucid.errors import NotApplicable
@@ -197,7 +197,8 @@ def _paths(context: Context, split: str) -> dict[str, Any]:
 def _told(split: str, rows: int, at: tuple[float, Interval], detail: dict[str, Any], verdict: str) -> str:
     known = {"train": "training", "test": "unseen"}[split]
     product = f"10^{detail['log10_spectral_product']:.1f}".replace("-", "−")
+    kernels = agreeing(len(detail["layers"]), "kernel", "has", "have")
     return (
         f"Of {counted(rows, f'{known} row')}, a tenth have a margin of at most {stated(*at)} between the logits of their class "
-        f"and the next; the {counted(len(detail['layers']), 'kernel')} have a product of spectral norms of {product}: {verdict}."
+        f"and the next; the {kernels} a product of spectral norms of {product}: {verdict}."
     )

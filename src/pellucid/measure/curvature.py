@@ -220,7 +220,9 @@ def _told(sharpest: dict[str, Any], detail: dict[str, Any], split: str) -> str:
         top = sum(e["value"] for e in detail["eigenvalues"])
         share = figure(top / trace["value"], percent=True)
         whole = stated(trace["value"], trace["interval"])
-        what = f"{what}; the sharpest {len(detail['eigenvalues'])} hold {share} of all curvature, {whole}"
+        found = len(detail["eigenvalues"])
+        held = "the sharpest holds" if found == 1 else f"the sharpest {found} hold"
+        what = f"{what}; {held} {share} of all curvature, {whole}"
     least = detail["least"]
     return (
         f"{what}. It curves down by {figure(-least)} in another." if least < -SADDLE * sharpest["value"] else f"{what}."

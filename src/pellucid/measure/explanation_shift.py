@@ -97,6 +97,11 @@ class ExplanationShift(Measure):
     def compute(self, context: Context) -> Measurement:
         """See `Measure.compute`."""
         told = {s: _attributions(e, context.data(s), s) for s, e in (("train", self.before), ("test", self.after))}
+        if self.before.shape[1:] != self.after.shape[1:]:
+            raise InvalidInput(
+                f"ExplanationShift: expected values of one shape, got {self.before.shape[1:]} a row before and "
+                f"{self.after.shape[1:]} after"
+            )
         rows = {s: alone(context.data(s), self.most, context.stream("groups", s)) for s in told}
         rows = {s: np.sort(context.stream("rows", s).permutation(r)[: self.most]) for s, r in rows.items()}
         if min(map(len, rows.values())) < FEW:

@@ -11,7 +11,7 @@ from pellucid.core import options
 from pellucid.core.copies import arrays_of, digests, shared
 from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
-from pellucid.core.numbers import counted, figure, stated
+from pellucid.core.numbers import agreeing, counted, figure, stated
 from pellucid.core.resampling import wilson
 from pellucid.errors import InvalidInput, NotApplicable
 from pellucid.measure.base import Context, Measure
@@ -141,13 +141,17 @@ def _conflicts(train: Dataset, test: Dataset, found: dict[int, list[int]]) -> in
 
 
 def _told(detail: dict[str, Any], count: int, share: str) -> str:
-    said = [
-        f"Of {counted(count, 'test row')}, {detail['exact']} are in the training data and {detail['near']} nearly so: {share}"
-    ]
+    verb = "is" if detail["exact"] == 1 else "are"
+    there = f"{detail['exact']} {verb} in the training data and {detail['near']} nearly so"
+    said = [f"Of {counted(count, 'test row')}, {there}: {share}"]
     if detail["conflicts"]:
         said.append(f"{detail['conflicts']} of them with another label")
     shared = {name: len(detail[f"shared_{name}"]) for name in ("groups", "ids")}
-    said.extend(f"{count} {name} occur on both sides" for name, count in shared.items() if count)
+    said.extend(
+        f"{agreeing(count, name.removesuffix('s'), 'occurs', 'occur')} on both sides"
+        for name, count in shared.items()
+        if count
+    )
     parts = detail.get("accuracy")
     if parts and parts["twins"] and parts["others"]:
         everything, others = (figure(parts[n]["value"], parts[n]["interval"], percent=True) for n in ("all", "others"))

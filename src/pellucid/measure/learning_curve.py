@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
-from pellucid.core.numbers import count, figure, stated
+from pellucid.core.numbers import agreeing, count, figure, stated
 from pellucid.core.progress import Progress
 from pellucid.core.resampling import Interval, student
 from pellucid.errors import InvalidOption, NotApplicable
@@ -132,6 +132,10 @@ def sizes_of(asked: Sequence[float] | None, rows: int) -> Array:
         raise InvalidOption(
             f"LearningCurve.sizes: expected at most the {rows} training rows there are, got {found[-1]}"
         )
+    if asked is None and found[0] < 2:
+        raise NotApplicable(
+            f"LearningCurve learns from parts of the training rows, for which {agreeing(rows, 'row')} too few"
+        )
     if len(found) < FEWEST or found[0] < 2:
         raise InvalidOption(
             f"LearningCurve.sizes: expected at least {FEWEST} different sizes of at least 2 rows, got {found.tolist()}"
@@ -181,7 +185,11 @@ def error(answers: Context, split: str) -> float:
 def measured(sizes: Array, errors: Floats, learned: Floats, found: Extrapolation, asked: LearningCurve) -> Measurement:
     """The measurement of errors (S, R) and what they were extrapolated to."""
     law, most = found.law, float(sizes[-1])
-    value = float(law(most) - law(2 * most))
+    now = float(student(errors[-1], asked.level).high)  # no more can be gained than there is
+    found = replace(
+        found, gain=_within(found.gain, now), error=_within(found.error, now), floor=_within(found.floor, now)
+    )
+    value = float(np.clip(law(most) - law(2 * most), *found.gain))
     verdict = judged(found.gain, found.misfit, asked.tolerance)
     detail = {
         "sizes": sizes, "errors": errors, "train_errors": learned, "misfit": found.misfit, "tolerance": asked.tolerance,
@@ -192,6 +200,11 @@ def measured(sizes: Array, errors: Floats, learned: Floats, found: Extrapolation
     }  # fmt: skip
     told = _told(sizes, float(errors[-1].mean()), value, found, verdict)
     return Measurement(asked.quantity, value, found.gain, verdict, {"explanation": told, **detail})
+
+
+def _within(found: Interval, most: float) -> Interval:
+    """An interval without what lies above a bound."""
+    return Interval(min(found.low, most), min(found.high, most), found.level, found.kind)
 
 
 def judged(gain: Interval, misfit: float, tolerance: float) -> str:

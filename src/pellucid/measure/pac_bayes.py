@@ -14,7 +14,7 @@ from pellucid.core.copies import arrays_of, digests
 from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.model import Model
-from pellucid.core.numbers import count, counted, figure
+from pellucid.core.numbers import agreeing, count, counted, figure
 from pellucid.core.progress import Progress
 from pellucid.core.resampling import Interval
 from pellucid.core.splitting import holdout
@@ -226,7 +226,7 @@ def _repeated(prior: Dataset, held: Dataset) -> dict[str, Any]:
     columns = [c for pair in every for c in np.concatenate(pair).reshape(len(known) + len(own), -1).T]
     alike = float(np.exp(sum(np.log(_coincidence(c)) for c in columns)))
     expected = alike * len(own) * (len(known) + len(own) - 1)
-    told["found"] = f"{counted(repeated, 'row')} of {len(own)} are among the training rows more than once"
+    told["found"] = f"of {counted(len(own), 'row')}, {agreeing(repeated, 'row')} among the training rows more than once"
     return {**told, "holds": None if repeated <= poisson.ppf(0.999, expected) else False}
 
 

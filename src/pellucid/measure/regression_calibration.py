@@ -10,7 +10,7 @@ import numpy as np
 
 from pellucid.core import options
 from pellucid.core.measurement import Measurement
-from pellucid.core.numbers import counted, figure, stated
+from pellucid.core.numbers import agreeing, counted, figure, stated
 from pellucid.core.resampling import Interval, alike, clopper_pearson, student, unseen
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
@@ -95,7 +95,7 @@ class RegressionCalibration(Measure):
         y, f = context.labels("test"), context.values("test")
         if len(y) < 10:
             raise NotApplicable(
-                f"RegressionCalibration compares means in bins, for which {counted(len(y), 'row')} are too few"
+                f"RegressionCalibration compares means in bins, for which {agreeing(len(y), 'row')} too few"
             )
         kept = self._kept(y)
         bins = max(1, min(self.bins, len(y) // 5))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -95,6 +95,8 @@ class SeedVariance(Measure):
         values = np.array([estimated(m, name, "test", self.level).value for m in models])
         grain = 1 / len(context.data("test")) if METRICS[name].share else 0.0
         value, interval = float(values.std(ddof=1)), spread_interval(values, self.level, grain)
+        if METRICS[name].share:  # shares are no farther apart than 0 and 1
+            interval = replace(interval, high=min(interval.high, max(value, 0.5)))
         verdict = judged(interval, self.tolerance)
         needed = seeds_needed(value, self.tolerance, self.level)
         detail = {

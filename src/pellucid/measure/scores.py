@@ -165,7 +165,7 @@ def _asked(context: Context) -> tuple[Array, Floats]:
     labels, p = context.labels("test"), context.probabilities("test").astype(float)
     if len(np.unique(labels)) < 2:
         raise NotApplicable(
-            f"{context.asking} compares with the base rates, but all {counted(len(labels), 'label')} are of class {labels[0]}"
+            f"{context.asking} compares with the base rates, but all {len(labels)} labels are of class {labels[0]}"
         )
     return labels, p
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from pellucid.core import options
 from pellucid.core.measurement import Measurement
-from pellucid.core.numbers import counted, figure, stated
+from pellucid.core.numbers import agreeing, counted, figure, stated
 from pellucid.core.resampling import Interval
 from pellucid.errors import NotApplicable
 from pellucid.measure.base import Context, Measure
@@ -112,7 +112,7 @@ class ClassSelectivity(Measure):
             "rows": int(kept.sum()), "left_out": left,
         }  # fmt: skip
         told = (
-            f"On {counted(detail['rows'], 'unseen row')}, the {counted(len(units), 'unit')} of {self.layer!r} have a mean "
+            f"On {counted(detail['rows'], 'unseen row')}, of {self.layer!r} {agreeing(len(units), 'unit', 'has', 'have')} a mean "
             f"selectivity of {stated(value, interval)} for single classes (p = {p_value:.3g}): {verdict}."
         )
         return Measurement(self.quantity, value, interval, verdict, {"explanation": told, **detail})

@@ -360,7 +360,8 @@ def _told(
     apart = f"a classifier tells test rows from training rows with an AUROC of {area}"
     if not alarms:
         return f"No shift is found: {apart}, and none of {counted(count, 'column')} surely differs."
-    which = f"{counted(len(surely), 'column')} of {count} surely differ ({_listed(surely)})"
+    verb = "differs" if len(surely) == 1 else "differ"
+    which = f"{counted(len(surely), 'column')} of {count} surely {verb} ({_listed(surely)})"
     said = f"Test rows are not drawn like training rows: {apart}; {which if surely else f'none of {count} columns alone does'}."
     if not recording:
         return said

@@ -12,7 +12,7 @@ from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.core.features import features
 from pellucid.core.measurement import Measurement
-from pellucid.core.numbers import counted, figure, stated
+from pellucid.core.numbers import agreeing, counted, figure, stated
 from pellucid.core.randomness import some
 from pellucid.core.resampling import Interval, clopper_pearson, difference, student
 from pellucid.errors import NotApplicable
@@ -115,7 +115,7 @@ class SliceDiscovery(Measure):
         first = _half(data, context.stream("halves"))
         if min(first.sum(), len(first) - first.sum()) < 2 * self.least:
             raise NotApplicable(
-                f"SliceDiscovery halves the test rows: {counted(len(data), 'row')} are too few (at least {4 * self.least})"
+                f"SliceDiscovery halves the test rows: {agreeing(len(data), 'row')} too few (at least {4 * self.least})"
             )
         if np.ptp(losses) == 0:
             raise NotApplicable(
@@ -231,7 +231,7 @@ def _told(slices: Sequence[dict[str, Any]], interval: Interval, name: str) -> st
         sure = sum(s["confirmed"] for s in slices)
         return (
             f"{where[0].upper()}{where[1:]}, {counted(len(worst['rows']), 'row')}, the {what} is {inside} and elsewhere "
-            f"{outside}, on rows that did not suggest it: worse by {size}. Of {counted(len(slices), 'slice')} that were "
+            f"{outside}, on rows that did not suggest it: worse by {size}. Of {counted(len(slices), 'slice')} "
             f"tested, {sure} {'is' if sure == 1 else 'are'} confirmed."
         )
     most = figure(max(interval.high, 0.0), interval, percent=share, unit="points")

@@ -12,7 +12,7 @@ from pellucid.core import options
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, stated
 from pellucid.core.resampling import Interval, wilson
-from pellucid.errors import InvalidInput, InvalidOption
+from pellucid.errors import InvalidInput, InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.memorization import losses
 from pellucid.shapes import Array, Floats
@@ -74,14 +74,17 @@ class TimeOrder(Measure):
     def __post_init__(self) -> None:
         options.fraction(self, "level")
         if not isinstance(self.by, str) and not (isinstance(self.by, Mapping) and set(self.by) == {"train", "test"}):
+            got = f"a mapping of {', '.join(map(str, self.by))}" if isinstance(self.by, Mapping) else repr(self.by)
             raise InvalidOption(
-                f'TimeOrder.by: expected a column\'s name, or {{"train": times, "test": times}}, got {self.by!r}'
+                f'TimeOrder.by: expected a column\'s name, or {{"train": times, "test": times}}, got {got}'
             )
 
     def compute(self, context: Context) -> Measurement:
         """See `Measure.compute`."""
         raw = {split: self._times(context, split) for split in ("train", "test")}
         train, test = comparable(raw["train"], raw["test"])
+        if np.ptp(np.concatenate([train, test])) == 0:
+            raise NotApplicable("TimeOrder compares times, but all rows have the same")
         earlier = int(np.sum(test < train.max()))
         value, interval = earlier / len(test), wilson(earlier, len(test), self.level)
         verdict = "past and future are mixed" if earlier else "later rows are held out"
@@ -95,7 +98,7 @@ class TimeOrder(Measure):
         }  # fmt: skip
         share = stated(value, interval, percent=True)
         told = (
-            f"{share} of {counted(len(test), 'test row')} are older than the newest training row, of {detail['newest_train']}; "
+            f"Of {counted(len(test), 'test row')} {share} are older than the newest training row, of {detail['newest_train']}; "
             f"test rows are of {detail['oldest_test']} to {detail['newest_test']}."
         )
         told = f"{told}{_faded(fading)}"
@@ -142,9 +145,9 @@ def comparable(first: Array, second: Array) -> tuple[Floats, Floats]:
                     f"TimeOrder.by: {name}: expected numbers or dates, got {array[0]!r}: {problem}"
                 ) from problem
             found = np.where(np.isnat(dates), np.nan, dates.astype(np.int64).astype(float))
-        if np.isnan(found).any():
-            row = int(np.flatnonzero(np.isnan(found))[0])
-            raise InvalidInput(f"TimeOrder.by: {name}: the time of row {row} is missing; drop such rows")
+        if not np.isfinite(found).all():
+            row = int(np.argmin(np.isfinite(found)))
+            raise InvalidInput(f"TimeOrder.by: {name}: the time of row {row} is missing or infinite; drop such rows")
         sides.append(found)
     return sides[0], sides[1]
 

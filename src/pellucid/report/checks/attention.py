@@ -84,4 +84,5 @@ def right(found: Measurement) -> str:
     if not d["idle"]:
         return told
     rows = f"all {d['examples']}" if d["idle"] == d["examples"] else f"{d['idle']} of the {d['examples']}"
-    return f"{told} In {rows} rows no single part moves the answer, so they say nothing about the order.".strip()
+    noun = "row" if d["examples"] == 1 else "rows"
+    return f"{told} In {rows} {noun} no single part moves the answer, so they say nothing about the order.".strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pellucid.core.numbers import counted
 from pellucid.report.checks.base import Evidence, explained
 from pellucid.report.finding import Finding
 
@@ -19,11 +20,11 @@ def labels(evidence: Evidence) -> Iterator[Finding]:
     found = evidence.measured("label_errors")
     if found.verdict != "label errors" or found.detail["precision"]["interval"].low < SURE:
         return
-    named = len(found.detail["rows"])
+    named = counted(len(found.detail["rows"]), "row")
     yield Finding(
         "PL-LAB-001", "warning", "Some labels of the test rows are probably wrong", explained(found), found.value, found.interval,
         (0.0, "none"), "%", "A wrong label and a rare case look the same; errors that the training labels had too are not seen.",
-        f"Look at the {named} rows named in the record, the first ones first, and measure again with the right labels.",
+        f"Look at the {named} named in the record, the first ones first, and measure again with the right labels.",
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pellucid.core.numbers import count, figure, span
+from pellucid.core.numbers import agreeing, count, figure, span
 from pellucid.errors import NotApplicable
 from pellucid.report.checks.base import Evidence
 from pellucid.report.finding import Finding
@@ -51,7 +51,7 @@ def concentration(evidence: Evidence) -> Iterator[Finding]:
     if found is None or found.values.ndim != 1 or len(found.names) < 3:
         raise NotApplicable("the question is about tables of three columns and more")
     if found.examples < FEWEST:
-        raise NotApplicable(f"{found.examples} explained rows are too few to say; it takes {FEWEST}")
+        raise NotApplicable(f"{agreeing(found.examples, 'explained row')} too few to say; it takes {FEWEST}")
     first = int(found.order()[0])
     interval = found.share_interval(first)
     if interval.low <= MOST:
