@@ -62,6 +62,7 @@ ENTRY = {
     "verify": ("verify",),
     "measure": ("measure",),
     "improve": ("improve", "compare"),
+    "improve": ("improve", "compare", "size_of"),
 }
 
 

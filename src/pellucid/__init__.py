@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from pellucid.improve.conformal import Conformal as Conformal
     from pellucid.improve.recipe import Recipe as Recipe
     from pellucid.improve.run import improve as improve
+    from pellucid.improve.size import Size as Size
+    from pellucid.improve.size import size_of as size_of
     from pellucid.improve.threshold import Decision as Decision
     from pellucid.measure.base import Measurement as Measurement
     from pellucid.measure.base import default_measures as default_measures
@@ -68,7 +70,8 @@ _HOMES = {
     "audit": "report.audit", "compare": "study.compare", "default_measures": "measure.base",
     "explain": "explain.base", "improve": "improve.run", "label_survival": "improve.augmentation.survival",
     "Disagreement": "explain.disagreement", "disagreement": "explain.disagreement", "members": "core.members",
-    "Conformal": "improve.conformal", "Decision": "improve.threshold",
+    "Conformal": "improve.conformal", "Decision": "improve.threshold", "Size": "improve.size",
+    "size_of": "improve.size",
     "load": "core.record", "measure": "measure.base", "verify": "verify.base", "wrap": "core.model",
     **dict.fromkeys(("Background", "Blurred", "MaskToken"), "core.baselines"),
     **dict.fromkeys(_COMPOSITES, "explain.propagation.composites"), **dict.fromkeys(_RULES, "explain.propagation.rules"),

@@ -10,7 +10,7 @@ from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.core.layers import sublayers
 from pellucid.errors import NotApplicable
-from pellucid.improve.noise import is_weighted
+from pellucid.improve.places import is_weighted
 from pellucid.improve.step import Batch, Seen, Step, StepRemedy
 from pellucid.shapes import Tensor
 
