@@ -155,7 +155,7 @@ def test_beside_a_changed_step():
 
 
 def test_unitary_weights_cost_nothing():
-    assert pl.Orthogonal(1.0).amount(np.linalg.qr(DRAW.normal(size=(5, 5)))[0][:, :3]) == pytest.approx(0, abs=1e-25)
+    assert pl.Orthogonal(1.0).exactly(np.linalg.qr(DRAW.normal(size=(5, 5)))[0][:, :3]) == pytest.approx(0, abs=1e-25)
 
 
 def test_what_is_no_matrix_is_left_alone():

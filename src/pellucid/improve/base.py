@@ -52,7 +52,7 @@ class Remedy(Value):
         """The penalty on one variable's value, written in `keras.ops`; `kept` is the Keras variable of what it keeps."""
         raise NotImplementedError
 
-    def amount(self, value: Array) -> float:
+    def exactly(self, value: Array) -> float:
         """The same in NumPy, of a value in 64 bits: what the log tells."""
         return float(to_array(self.penalty(value)))
 

@@ -88,7 +88,7 @@ class Ledger:
 
         What depends on examples is that of some rows of the training data.
         """
-        found = {slot: sum(r.amount(_exact(v)) for v in values) for slot, (r, values) in self._terms.items()}
+        found = {slot: sum(r.exactly(_exact(v)) for v in values) for slot, (r, values) in self._terms.items()}
         found |= self._step.amounts(rows, self._batch) if self._step else {}
         own = [(v, r) for v, r in zip(self._variables, self._own, strict=True) if r is not None]
         return found | ({"own": sum(float(to_array(r(v.value))) for v, r in own)} if own else {})

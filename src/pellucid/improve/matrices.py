@@ -78,7 +78,7 @@ class Orthogonal(_OfMatrices):
         gram = ops.matmul(ops.transpose(w), w) if w.shape[0] >= w.shape[1] else ops.matmul(w, ops.transpose(w))
         return ops.sum(ops.square(gram - ops.eye(gram.shape[0], dtype=gram.dtype))) * self.strength  # type: ignore[operator]
 
-    def amount(self, value: Array) -> float:
+    def exactly(self, value: Array) -> float:
         """The same in 64 bits."""
         w = _matrix(value)
         gram = w.T @ w if len(w) >= w.shape[1] else w @ w.T
@@ -140,7 +140,7 @@ class SpectralNorm(_OfMatrices):
         kept.assign(v)
         return ops.square(ops.sum(ops.matmul(u, w) * v)) * (self.strength / 2)  # type: ignore[operator]
 
-    def amount(self, value: Array) -> float:
+    def exactly(self, value: Array) -> float:
         """The same in 64 bits, by the singular values."""
         return self.strength / 2 * float(np.linalg.norm(_matrix(value), 2)) ** 2
 

@@ -80,7 +80,7 @@ class L2(_Penalty):
 
         return ops.sum(ops.square(value)) * self.strength  # type: ignore[operator]
 
-    def amount(self, value: Array) -> float:
+    def exactly(self, value: Array) -> float:
         """The same in 64 bits."""
         return self.strength * float(np.square(value).sum())
 
@@ -120,7 +120,7 @@ class L1(_Penalty):
 
         return ops.sum(ops.abs(value)) * self.strength  # type: ignore[operator]
 
-    def amount(self, value: Array) -> float:
+    def exactly(self, value: Array) -> float:
         """The same in 64 bits."""
         return self.strength * float(np.abs(value).sum())
 
@@ -174,6 +174,6 @@ class ElasticNet(Remedy):
 
         return ops.sum(ops.abs(value)) * self.l1 + ops.sum(ops.square(value)) * self.l2  # type: ignore[operator]
 
-    def amount(self, value: Array) -> float:
+    def exactly(self, value: Array) -> float:
         """The same in 64 bits."""
         return self.l1 * float(np.abs(value).sum()) + self.l2 * float(np.square(value).sum())
