@@ -1,6 +1,9 @@
 """The page says what was compared, shows it, and lets nothing from data or names come alive."""
 
+import re
 from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 
@@ -21,6 +24,36 @@ def test_every_part_is_on_the_page_and_in_the_text(found, tmp_path):
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "").replace(
         'http-equiv="Content-Security-Policy"', ""
     )
+
+
+class Sound(HTMLParser):
+    """Complains of tags that are not closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in {"meta", "br", "img", "link", "input", "hr"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_sound(found):
+    page = found.html()
+    Sound(page)
+    levels = [int(n) for n in re.findall(r"<h([1-6])", page)]
+    assert levels[0] == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+    assert len(set(ids := re.findall(r'id="([^"]+)"', page))) == len(ids)
 
 
 def test_the_table_has_a_row_a_recipe_and_a_column_a_quantity(found):

@@ -29,9 +29,12 @@ class Progress:
 
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.speed!s:.6}/s"),
                        TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
-            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            # the rate is that of all the time: a step may take longer than any window
+            options = {"console": Console(stderr=True), "transient": True, "speed_estimate_period": float("inf")}
+            self._bar = Bar(*columns, **options)
             self._bar.start()
             self._task = self._bar.add_task(self._label, total=self._total)
+            self._bar.advance(self._task, 0)  # from here on the first step is timed
         return self
 
     def advance(self, count: int = 1) -> None:

@@ -125,11 +125,9 @@ def _statement(comparison: Any, asked: Quantity, best: str, means: dict[str, flo
             f"{best} was selected: it has {what}. Its score on them is too good, being the best of several and of the data that "
             "chose it; hold out test= data to read what it is worth."
         )
-    told = f"Its {asked.label} on the {counted(comparison.sizes['test'], 'test example')}, which had no part in the choice and"
-    read = (
-        f"is read once, is {_read(asked, score, interval)}" if score is not None else "would be read once, is not known"
-    )
-    return f"{best} was selected: it has {what}. {told} {read}."
+    told = f"On the {counted(comparison.sizes['test'], 'test example')}, which had no part in the choice, its {asked.label}"
+    read = f", read once, is {_read(asked, score, interval)}" if score is not None else " is not known"
+    return f"{best} was selected: it has {what}. {told}{read}."
 
 
 def _honest(comparison: Any, asked: Quantity) -> str:
