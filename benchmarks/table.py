@@ -30,7 +30,8 @@ HEAD = f"| {' | '.join(COLUMNS)} |\n|:--|{'--:|' * (len(COLUMNS) - 1)}"
 INTRO = """# Benchmarks
 
 Written by `python -m benchmarks.table` from `benchmarks/results/`; measured by `make peers` and `make bench`.
-Whether everybody gives the same numbers, and who is right where they do not, is in [AGREEMENT.md](AGREEMENT.md).
+Whether everybody gives the same numbers, and who is right where they do not, is in [AGREEMENT.md](AGREEMENT.md) and, of measures,
+[AGREEMENT-MEASURES.md](AGREEMENT-MEASURES.md).
 
 Everybody explains the same 64 images, 64 sentences or 512 rows of a table (512 images and 16,384 rows by methods of one pass):
 the same weights, inputs, classes and baseline, two threads each, every library in its own process, warmed up, taking turns, a

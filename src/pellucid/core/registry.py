@@ -148,7 +148,7 @@ ENTRIES = (
         "Curvature",
         "measure",
         f"{_M}.curvature",
-        ("yao2020", "hutchinson1990", "ghorbani2019", "kwon2021", "petzka2021"),
+        ("yao2020", "hutchinson1990", "ghorbani2019", "kwon2021", "petzka2021", "li2005", "meyer2021"),
     ),
     Entry("LabelErrors", "measure", f"{_M}.labels", ("northcutt2021", "patrini2017", "guo2017")),
     Entry("Memorization", "measure", f"{_M}.memorization", ("yeom2018", "carlini2022", "delong1988", "newcombe1998")),

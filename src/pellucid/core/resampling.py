@@ -73,8 +73,7 @@ def unseen(value: float, rows: int, least: float, most: float, level: float = 0.
     A share of them up to Clopper and Pearson's bound for none among so many is possible; the spread of values that are all
     alike says nothing.
 
-    Source: Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404; Hanley and Lippman-Hand 1983,
-    doi:10.1001/jama.1983.03330370053031.
+    Source: Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404; Hanley and Lippman-Hand 1983, JAMA 249:1743-1745.
     """
     rare = clopper_pearson(0, rows, level).high
     ends = value - rare * max(0.0, value - least), value + rare * max(0.0, most - value)
