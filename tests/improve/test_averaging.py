@@ -7,7 +7,7 @@ import pytest
 import pellucid as pl
 from pellucid.errors import InvalidOption, NotApplicable
 from pellucid.improve.averaging import renew_statistics
-from pellucid.improve.step import StepRemedy
+from pellucid.improve.base import StepRemedy
 
 DRAW = np.random.default_rng(0)
 X = DRAW.normal(1, 2, size=(70, 4)).astype("float32")

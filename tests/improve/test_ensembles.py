@@ -8,8 +8,8 @@ from scipy.special import expit, softmax
 import pellucid as pl
 from pellucid.core.model_files import load_model
 from pellucid.errors import InvalidOption, NotApplicable
+from pellucid.improve.base import StepRemedy
 from pellucid.improve.joining import joined
-from pellucid.improve.step import StepRemedy
 
 DRAW = np.random.default_rng(0)
 X = DRAW.normal(size=(64, 4)).astype("float32")

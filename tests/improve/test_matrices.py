@@ -141,7 +141,7 @@ def test_the_log_is_exact_and_nothing_is_left_behind():
 
 def test_beside_a_changed_step():
     """The state of a penalty belongs to the model that is trained, which a changed step puts around the user's."""
-    from pellucid.improve.step import StepRemedy
+    from pellucid.improve.base import StepRemedy
 
     class Still(StepRemedy):
         slot = "still"

@@ -9,7 +9,8 @@ from typing import Any
 from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.errors import NotApplicable
-from pellucid.improve.step import Batch, Seen, Step, StepRemedy, keeping
+from pellucid.improve.base import Batch, Seen, StepRemedy
+from pellucid.improve.step import Step, keeping
 from pellucid.shapes import Tensor
 
 KINDS, NORMS = ("pgd", "trades"), ("inf", "2")

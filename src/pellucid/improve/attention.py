@@ -13,7 +13,8 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.errors import InvalidInput, InvalidOption
-from pellucid.improve.step import Batch, Seen, Step, StepRemedy
+from pellucid.improve.base import Batch, Seen, StepRemedy
+from pellucid.improve.step import Step
 from pellucid.shapes import Array, Tensor
 
 SMALL = 1e-8

@@ -11,7 +11,8 @@ from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.core.model import wrap
 from pellucid.errors import InvalidInput
-from pellucid.improve.step import Batch, Seen, Step, StepRemedy
+from pellucid.improve.base import Batch, Seen, StepRemedy
+from pellucid.improve.step import Step
 from pellucid.shapes import Array, Tensor
 
 

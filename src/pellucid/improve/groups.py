@@ -12,7 +12,8 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.errors import InvalidInput
-from pellucid.improve.step import Batch, Seen, Step, StepRemedy, keeping
+from pellucid.improve.base import Batch, Seen, StepRemedy
+from pellucid.improve.step import Step, keeping
 from pellucid.shapes import Array, Tensor
 
 

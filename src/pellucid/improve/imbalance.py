@@ -10,8 +10,9 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.errors import NotApplicable
+from pellucid.improve.base import Batch, StepRemedy
 from pellucid.improve.rows import Rows
-from pellucid.improve.step import Batch, Step, StepRemedy
+from pellucid.improve.step import Step
 from pellucid.shapes import Array, Tensor
 
 

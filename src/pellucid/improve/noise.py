@@ -12,9 +12,9 @@ from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.core.randomness import stream
 from pellucid.errors import InvalidOption, NotApplicable
-from pellucid.improve.base import Remedy
+from pellucid.improve.base import Batch, Remedy, StepRemedy
 from pellucid.improve.places import anew, before_hidden
-from pellucid.improve.step import Batch, Step, StepRemedy
+from pellucid.improve.step import Step
 from pellucid.shapes import Array
 
 AT = ("inputs", "hidden")

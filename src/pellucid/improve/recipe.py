@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from pellucid.core.record import Value
 from pellucid.errors import InvalidOption
-from pellucid.improve.base import Remedy
-from pellucid.improve.step import StepRemedy
+from pellucid.improve.base import Remedy, StepRemedy
 
 _ONCE = {
     "rows": "replace the loss of an example", "combine": "replace the mean over a batch",

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pellucid.core import options
-from pellucid.improve.step import LossAt, Step, StepRemedy
+from pellucid.improve.base import LossAt, StepRemedy
+from pellucid.improve.step import Step
 from pellucid.shapes import Tensor
 
 _NOT_SCALED = ("bias", "beta")

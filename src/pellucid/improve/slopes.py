@@ -10,8 +10,9 @@ from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.core.layers import sublayers
 from pellucid.errors import NotApplicable
+from pellucid.improve.base import Batch, Seen, StepRemedy
 from pellucid.improve.places import is_weighted
-from pellucid.improve.step import Batch, Seen, Step, StepRemedy
+from pellucid.improve.step import Step
 from pellucid.shapes import Tensor
 
 

@@ -6,11 +6,9 @@ one piece of code serves every backend: what is differentiated, compiled and upd
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -21,114 +19,12 @@ from pellucid.core.dataset import Dataset
 from pellucid.core.features import last_dense
 from pellucid.core.model import Model
 from pellucid.errors import NotApplicable
-from pellucid.improve.base import Remedy
+from pellucid.improve.base import Batch, Remedy, Seen, StepRemedy
 from pellucid.improve.rows import Rows
 from pellucid.shapes import Array, Tensor
 
 LABEL, WEIGHT = "label_", "weight_"
 """Names of the inputs that hold the labels and the weights of examples."""
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Examples on their way through a step.
-
-    Attributes:
-        x: What the model takes: a tensor, or a dict of them.
-        y: Labels (B,), or (B, K) where each is a distribution over the classes.
-        weight: The weight of each example (B,), or None.
-        beside: What a remedy has to know of each example, by its slot and the name it gave.
-    """
-
-    x: Any
-    y: Tensor
-    weight: Tensor | None = None
-    beside: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
-
-    def with_(self, **changes: Any) -> Batch:
-        """The same batch with other parts."""
-        return dataclasses.replace(self, **changes)
-
-    @property
-    def size(self) -> Any:
-        """How many examples there are."""
-        from keras import ops
-
-        return ops.shape(self.y)[0]
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """What one run of the model gave.
-
-    Attributes:
-        outputs: What the model puts out (B, K).
-        attention: Weights (B, H, Q, K) by the name of their layer, in the order they run, where a remedy reads them.
-        hidden: What layers put out, by name, where a remedy reads them.
-        slopes: Gradients by each input (by the embeddings of tokens) of what a remedy differentiates.
-        features: What goes into the last dense layer (B, D), where a remedy reads it.
-    """
-
-    outputs: Tensor
-    attention: Mapping[str, Tensor]
-    hidden: Mapping[str, Tensor]
-    slopes: Sequence[Tensor] = ()
-    features: Tensor | None = None
-
-
-LossAt = Callable[[Sequence[Tensor]], tuple[Tensor, Any]]
-"""The loss of a batch at other weights, and whatever else its run gave."""
-
-
-class StepRemedy(Remedy):
-    """A change to a step of training. Each hook is left as it is where the remedy does not act."""
-
-    soft: ClassVar[bool] = False
-    """Whether it needs labels that are distributions over the classes."""
-
-    attends: ClassVar[bool] = False
-    """Whether it reads attention."""
-
-    featured: ClassVar[bool] = False
-    """Whether it reads the features that go into the last dense layer."""
-
-    def reads(self, step: Step) -> Sequence[str]:
-        """Names of the layers whose outputs it reads."""
-        return ()
-
-    def beside(self, train: Dataset) -> Mapping[str, Array]:
-        """What it has to know of each training example (B, ...), by any name."""
-        return {}
-
-    def attach(self, step: Step, train: Dataset, seed: int) -> Any:
-        """A Keras layer, a seed generator or a list of them: what it keeps from step to step. None: nothing."""
-        return None
-
-    def change(self, batch: Batch, step: Step, held: Any) -> Batch:
-        """Other inputs, labels or weights for this step; `held` is what was attached."""
-        return batch
-
-    def rows(self, y: Tensor, outputs: Tensor, rows: Rows) -> Tensor:
-        """The loss (B,) of each example in place of the compiled one."""
-        raise NotImplementedError
-
-    def combine(self, losses: Tensor, batch: Batch, seen: Seen, step: Step, held: Any) -> Tensor:
-        """One number of the losses (B,) of the examples, in place of their weighted mean."""
-        raise NotImplementedError
-
-    def slope(self, outputs: Tensor, batch: Batch, step: Step) -> Tensor:
-        """What is differentiated by the inputs, a scalar; its gradients are in what `term` sees."""
-        raise NotImplementedError
-
-    def term(self, batch: Batch, seen: Seen, step: Step) -> Tensor | None:
-        """A price beside the data loss: (B,), of which the mean is taken, or a scalar. It is logged under the slot."""
-        return None
-
-    def evaluate(
-        self, loss: Callable[[Sequence[Tensor]], tuple[Tensor, Any]], weights: Sequence[Tensor], step: Step
-    ) -> Any:
-        """Weights at which the loss is differentiated in place of `weights`; None: these."""
-        return None
 
 
 class Step:

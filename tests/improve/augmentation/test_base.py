@@ -128,7 +128,7 @@ def test_what_mixes_comes_after_what_does_not():
 def test_types_of_inputs_stay():
     x = (IMAGES.x * 255).astype("uint8")
     draws = pl.RandAugment().attach(None, pl.Dataset(x, Y), 0)
-    from pellucid.improve.step import Batch
+    from pellucid.improve.base import Batch
 
     found = pl.RandAugment().change(Batch(ops.convert_to_tensor(x), ops.zeros((40,))), None, draws).x
     assert keras.backend.standardize_dtype(found.dtype) == "uint8"

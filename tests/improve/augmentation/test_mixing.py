@@ -9,7 +9,8 @@ from scipy.stats import beta, kstest
 import pellucid as pl
 from pellucid.core.tensors import to_array
 from pellucid.errors import InvalidOption, NotApplicable
-from pellucid.improve.step import Batch, Step
+from pellucid.improve.base import Batch
+from pellucid.improve.step import Step
 from pellucid.training import fresh
 
 DRAW = np.random.default_rng(0)

@@ -13,7 +13,8 @@ import numpy as np
 from pellucid.core.dataset import Dataset
 from pellucid.core.randomness import stream
 from pellucid.errors import NotApplicable
-from pellucid.improve.step import Batch, Step, StepRemedy
+from pellucid.improve.base import Batch, StepRemedy
+from pellucid.improve.step import Step
 from pellucid.shapes import Array, Tensor
 
 MARKS = {"attention_supervision": "the marks would not move with the inputs"}

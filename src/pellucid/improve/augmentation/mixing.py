@@ -12,7 +12,8 @@ from pellucid.core.dataset import Dataset
 from pellucid.errors import NotApplicable
 from pellucid.improve.augmentation.base import MARKS, Augmentation, by_row, real, typed
 from pellucid.improve.augmentation.places import box
-from pellucid.improve.step import Batch, Step
+from pellucid.improve.base import Batch
+from pellucid.improve.step import Step
 from pellucid.shapes import Array, Tensor
 
 POINTS = 4097

@@ -15,7 +15,7 @@ from pellucid.core.resampling import clopper_pearson, wilson
 from pellucid.core.tensors import to_array
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable, PellucidError
 from pellucid.improve.augmentation.base import Augmentation
-from pellucid.improve.step import Batch
+from pellucid.improve.base import Batch
 from pellucid.shapes import Array
 
 CHUNK = 256
