@@ -48,8 +48,6 @@ MODULES = {
 """Modules of the package that are documented name by name, each on a page of its own."""
 
 LISTS = ("Args", "Attributes", "Raises")
-ENTRY = {verb: (verb,) for verb in VERBS}
-
 STUDY = ("compare", "Comparison", "Faithfulness", "recommend", "Recommendation")
 """What is about many models."""
 ENTRY = {
@@ -64,6 +62,7 @@ ENTRY = {
     "improve": ("improve", "compare"),
     "improve": ("improve", "compare", "size_of"),
 }
+ENTRY = {**{verb: (verb,) for verb in VERBS}, "improve": ("improve", "label_survival")}
 
 
 def pages() -> dict[str, str]:
