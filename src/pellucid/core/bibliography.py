@@ -112,7 +112,6 @@ PAPERS = {
         Paper("drucker1992", "Drucker, Harris and LeCun, Yann", 1992, "Improving Generalization Performance Using Double Backpropagation", "IEEE Transactions on Neural Networks 3(6):991-997", doi="10.1109/72.165600"),
         Paper("dunn1961", "Dunn, Olive Jean", 1961, "Multiple Comparisons Among Means", "Journal of the American Statistical Association 56(293):52-64", doi="10.1080/01621459.1961.10482090"),
         Paper("dziugaite2021", "Dziugaite, Gintare Karolina and Hsu, Kyle and Gharbieh, Waseem and Arpino, Gabriel and Roy, Daniel M.", 2021, "On the Role of Data in PAC-Bayes Bounds", "AISTATS 2021", arxiv="2006.10929"),
-        Paper("efron1981", "Efron, Bradley and Stein, Charles", 1981, "The Jackknife Estimate of Variance", "The Annals of Statistics 9(3):586-596", doi="10.1214/aos/1176345462"),
         Paper("efron1987", "Efron, Bradley", 1987, "Better Bootstrap Confidence Intervals", "Journal of the American Statistical Association 82(397):171-185", doi="10.1080/01621459.1987.10478410"),
         Paper("elkan2001", "Elkan, Charles", 2001, "The Foundations of Cost-Sensitive Learning", "IJCAI 2001, 973-978"),
         Paper("erion2021", "Erion, Gabriel and Janizek, Joseph D. and Sturmfels, Pascal and Lundberg, Scott M. and Lee, Su-In", 2021, "Improving performance of deep learning models with axiomatic attribution priors and expected gradients", "Nature Machine Intelligence", doi="10.1038/s42256-021-00343-w", arxiv="1906.10670"),

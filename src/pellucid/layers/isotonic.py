@@ -73,7 +73,8 @@ class Isotonic(layers.Layer):
 
     def _step(self, k: int, p: Tensor) -> Tensor:
         at, height, last = self.at[k], self.height[k], self.knots - 1
-        passed = ops.searchsorted(at, ops.stop_gradient(p), side="right")
+        given = ops.stop_gradient(p) * 1  # a copy in one piece, which torch asks for
+        passed = ops.searchsorted(at, given, side="right")
         low, high = ops.clip(passed - 1, 0, last), ops.clip(passed, 0, last)
         start, width = ops.take(at, low), ops.take(at, high) - ops.take(at, low)
         share = ops.where(width > 0, (p - start) / ops.where(width > 0, width, 1.0), 0.0)
