@@ -29,7 +29,7 @@ class Disagreement(Record):
         spread: Their standard deviation, likewise: how much a feature's share depends on which member is asked.
         spread_low, spread_high: Ends of its interval, for members whose values are normal around their mean.
         agreement: Of each example (B,) the mean rank correlation (Spearman) between two members' whole maps: 1 where all order
-            the features alike, 0 where they have nothing in common.
+            the features alike, 0 where they have nothing in common, or one is level.
         mean_agreement: The mean of that over the examples.
         interval: Its interval, over members: where it would lie with other members, trained likewise.
         members: How many there are.
@@ -72,8 +72,8 @@ def disagreement(
     agreement is that of the jackknife over members (Student's t of M - 1): each is left out once.
 
     Args:
-        model: An ensemble: what `DeepEnsemble`, `SnapshotEnsemble`, `McDropout` or `BatchEnsemble` give, or a model of parts
-            named "member_1", "member_2", ... It may be calibrated.
+        model: An ensemble: what `DeepEnsemble`, `SnapshotEnsemble`, `McDropout` or `BatchEnsemble` give, or a model with a
+            layer "mean" that averages its parts, see `members`. It may be calibrated.
         x: Examples, as for `explain`.
         method: An attribution method.
         target: As for `explain`.
@@ -87,15 +87,12 @@ def disagreement(
 
     Example:
         >>> import keras, numpy as np, pellucid as pl
-        >>> def member(name, *weights):
-        ...     layer = keras.layers.Dense(1, use_bias=False)
-        ...     net = keras.Sequential([keras.Input((3,)), layer], name=name)
-        ...     layer.set_weights([np.array(weights, "float32")[:, None]])
-        ...     return net
-        >>> x, each = keras.Input((3,)), [member("member_1", 1, 2, 3), member("member_2", 1, 2, 5)]
-        >>> net = keras.Model(x, keras.layers.Average()([m(x) for m in each]))
+        >>> x, each = keras.Input((3,)), [keras.layers.Dense(1, use_bias=False) for _ in range(2)]
+        >>> net = keras.Model(x, keras.layers.Average(name="mean")([layer(x) for layer in each]))
+        >>> for layer, last in zip(each, (3, 5)):
+        ...     layer.set_weights([np.array([[1.0], [2.0], [last]])])
         >>> found = pl.disagreement(net, np.ones((1, 3)), pl.GradientInput())
-        >>> found.values[0].tolist(), found.spread[0].round(2).tolist(), found.agreement.tolist()
+        >>> found.values[0].tolist(), found.spread[0].astype(float).round(2).tolist(), found.agreement.round(6).tolist()
         ([1.0, 2.0, 4.0], [0.0, 0.0, 1.41], [1.0])
 
     References:

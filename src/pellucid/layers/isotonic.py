@@ -34,7 +34,7 @@ class Isotonic(layers.Layer):
         >>> from keras import ops
         >>> layer = pl.layers.Isotonic(functions=1, knots=3)
         >>> layer.set_functions([([0.0, 0.5, 1.0], [0.1, 0.2, 0.9])])
-        >>> ops.convert_to_numpy(layer(np.array([[0.25], [0.75], [2.0]], "float32")))[:, 0].round(3).tolist()
+        >>> ops.convert_to_numpy(layer(np.array([[0.25], [0.75], [2.0]], "float32")))[:, 0].astype(float).round(3).tolist()
         [0.15, 0.55, 0.9]
 
     References:
