@@ -59,10 +59,12 @@ ENTRY = {
     "explain": ("explain", "disagreement"),
     "verify": ("verify",),
     "measure": ("measure",),
-    "improve": ("improve", "compare"),
-    "improve": ("improve", "compare", "size_of"),
+    "improve": ("improve", "label_survival", "size_of"),
 }
 ENTRY = {**{verb: (verb,) for verb in VERBS}, "improve": ("improve", "label_survival")}
+
+STUDY = ("compare", "Comparison", "Faithfulness", "recommend", "Recommendation")
+"""What is about many models."""
 
 
 def pages() -> dict[str, str]:
