@@ -54,6 +54,11 @@ def test_a_value_near_one_end_of_a_skewed_interval_is_not_rounded_onto_it():
     assert figure(0.848, Interval(-3.7, 0.9), percent=True) == "85\u202f%"
 
 
+def test_an_interval_of_rounding_asks_for_no_digits():
+    near = Interval(1 - 1e-9, 1 + 1e-9)
+    assert (figure(1.0, near, percent=True), span(near, percent=True)) == ("100\u202f%", "100\xa0to\xa0100\u202f%")
+
+
 def test_huge_numbers_have_an_exponent():
     assert figure(-1.234e62) == "−1.2e62"
     assert span(Interval(-2e62, 5e3)) == "−2e62\xa0to\xa00"

@@ -163,3 +163,10 @@ def test_few_rows_still_bound_the_error(rows):
             found.interval.high > 0.2 and found.verdict == "calibrated"
         )
     assert np.median(ends) < 0.25  # four rows a bin allowed 0.8
+
+
+@pytest.mark.parametrize("rows", [20, 500])
+def test_a_model_that_says_1_and_is_right_is_not_known_to_stay_so(rows):
+    found = estimate(np.ones(rows), np.ones(rows, bool), np.array([]), np.random.default_rng(0))
+    assert (found.value, found.interval.low) == (0, 0)
+    assert found.interval.high == pytest.approx(1 - 0.025 ** (1 / rows))

@@ -1,5 +1,7 @@
 """Each check calls things by the right name on both sides of its thresholds."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -114,6 +116,12 @@ def test_robustness(measured, verdict, low, severity):
     found = one(robustness, measured("corruption_robustness", low, (low, low + 0.1), verdict))
     assert found.severity == severity
     assert "the best possible model loses quality too" in found.limits
+
+
+def test_what_is_left_under_disturbance_is_not_what_is_lost(measured):
+    made = measured("corruption_robustness.accuracy", 0.8, (0.7, 0.9), "fragile", clean=0.95, quality="accuracy")
+    found = one(robustness, dataclasses.replace(made, better="higher"))
+    assert (found.severity, found.unit, found.reference) == ("note", "%", (0.95, "undisturbed"))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,9 @@ from pellucid.core.resampling import Interval
 SKEWED = 4
 """An interval is skewed if its value is so many times nearer to an end than to its middle."""
 
+ROUNDING = 1e-6
+"""Half an interval up to here is of rounding: nobody reads so many digits."""
+
 HUGE = 1e15
 """Numbers from here on are written with an exponent."""
 
@@ -171,7 +174,7 @@ def _digits(value: float, interval: Interval | None, scale: float) -> int:
     interval ends is often the whole point.
     """
     half = interval.width / 2 * scale if interval is not None else 0.0
-    if interval is None or not 0 < half < math.inf:
+    if interval is None or not ROUNDING < half < math.inf:
         magnitude = abs(value) * scale if math.isfinite(value) else 1.0
         return 1 if magnitude == 0 else min(8, 2 - math.floor(math.log10(magnitude)))
     places = decimals(half)

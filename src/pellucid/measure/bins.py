@@ -154,6 +154,8 @@ def inverted(trial: Trial, norm: float, level: float) -> ErrorEstimate:
     value = _first_reaching(true, expected, seen)
     low = _first_reaching(true, upper, seen)
     high = _first_reaching(true, lower, seen)
+    if np.isin(found.accuracy, (0, 1)).all():  # hits that do not vary may yet: by as much as is too rare to be seen
+        high = max(high, clopper_pearson(0, int(found.count.sum()), level).high - value)
     interval = Interval(min(low, value), max(high, value), level, "consistency resampling")
     if max(upper) < seen or max(lower) < seen:  # accuracies reached 0 or 1 before this shape spanned the interval
         wide = _bounds(found, norm, level)

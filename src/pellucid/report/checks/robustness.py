@@ -35,10 +35,11 @@ def robustness(evidence: Evidence) -> Iterator[Finding]:
     """Does it hold when the input is disturbed?"""
     found = evidence.measured("corruption_robustness")
     severity, title, step = _SAID.get(found.verdict, _SAID["undecided"])
+    lost = found.better != "higher"  # else the value is what is left
     misled = _misled(found, evidence.commonest)
     sentence = explained(found)
     if found.verdict == "fragile":
-        grave = found.interval is not None and found.interval.low > GRAVE
+        grave = lost and found.interval is not None and found.interval.low > GRAVE
         severity = ("note", "warning", "critical")[grave + bool(misled)]
         if misled:
             title = "Disturbed inputs mislead it"
@@ -62,8 +63,8 @@ def robustness(evidence: Evidence) -> Iterator[Finding]:
         sentence,
         found.value,
         found.interval,
-        (0.0, "no loss"),
-        unit,
+        (0.0, "no loss") if lost else (float(found.detail["clean"]), "undisturbed"),
+        unit if lost or not share else "%",
         limits,
         step,
     )
