@@ -232,7 +232,7 @@ def _told(
     said = f"Of single columns, {best} predicts the label best, with {quality}"
     if suspicious and others:
         names, rest = ", ".join(map(_named, suspicious)), stated(others.value, others.interval)
-        said += f". {names} alone all but determine{'s' if len(suspicious) == 1 else ''} it, where the other columns together "
+        said += f"; {names} alone all but determine{'s' if len(suspicious) == 1 else ''} it, where the other columns together "
         said += f"reach {rest}: ask whether this is known before the label"
     elif easy:
         said += ", and the other columns do as well or nearly so: an easy label"

@@ -166,7 +166,9 @@ def _explained(found: Gathered, rows: Dataset, method: Method) -> Explanation:
         return explain(found.model, rows, method, seed=found.seed, progress=False)
     except (NotDifferentiable, UnsupportedLayer) as problem:
         other = _without_gradients(found.train)
-        found.failures.append((f"Explaining by {type(method).__name__}", f"{problem} {type(other).__name__} was used."))
+        found.failures.append(
+            (f"Explaining by {type(method).__name__}", f"{str(problem).rstrip('.')}. {type(other).__name__} was used.")
+        )
         return explain(found.model, rows, other, seed=found.seed, progress=False)
 
 

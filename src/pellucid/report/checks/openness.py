@@ -13,6 +13,7 @@ def openness(evidence: Evidence) -> Iterator[Finding]:
     if not evidence.failures:
         return
     told = "; ".join(f"{doing[0].lower()}{doing[1:]}: {reason.rstrip('.')}" for doing, reason in evidence.failures)
+    told = told[0].upper() + told[1:]
     broken = any(reason.startswith("failed") for _, reason in evidence.failures)
     title = "Something could not be looked at" if broken else "Something was looked at in another way"
     yield Finding(
