@@ -24,7 +24,7 @@ MODULES = sorted(
     for p in (ROOT / "src").rglob("*.py")
     if "_backend" not in p.parts
 )
-VERBS = ("audit", "compare", "explain", "improve", "load", "measure", "verify", "wrap")
+VERBS = ("audit", "compare", "explain", "improve", "label_survival", "load", "measure", "verify", "wrap")
 FORBIDDEN = re.compile(
     r"(?<![\w.])/(work|home|root)/|pypi\.org|pythonhosted|file:///|\bissue #?\d+|\bthis session\b", re.I
 )

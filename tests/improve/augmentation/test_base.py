@@ -22,8 +22,8 @@ SPECTRA = pl.Dataset(DRAW.normal(size=(40, 12, 10)).astype("float32"), Y, kind="
 WAVES = pl.Dataset(DRAW.normal(size=(40, 20)).astype("float32"), Y, kind="audio")
 
 USES = {
-    "images": (IMAGES, (pl.Flip(), pl.Crop(2), pl.Erasing(), pl.RandAugment(1), pl.MixUp(each="example"))),
-    "mixed images": (IMAGES, (pl.AugMix(2, 1), pl.CutMix())),
+    "images": (IMAGES, (pl.Flip(), pl.Crop(2), pl.Erasing(), pl.MixUp(each="example"))),
+    "policies": (IMAGES, (pl.RandAugment(1), pl.AugMix(2, 1), pl.CutMix())),
     "tables": (TABLE, (pl.TableNoise(), pl.ColumnSwap(), pl.MixUp())),
     "texts": (TEXT, (pl.TokenDeletion(), pl.TokenSwap(), pl.Typos(), pl.Synonyms({"film": ["movie"]}))),
     "series": (SERIES, (pl.Jitter(), pl.Scaling(), pl.TimeWarp(), pl.WindowSlice())),
@@ -121,7 +121,7 @@ def test_several_inputs_by_name_are_mixed_in_training_too():
 
 
 def test_what_mixes_comes_after_what_does_not():
-    order = [type(r).__name__ for r in pl.Recipe(*USES["images"][1]).remedies]
+    order = [type(r).__name__ for r in pl.Recipe(*USES["images"][1], pl.RandAugment()).remedies]
     assert order == ["Crop", "Flip", "RandAugment", "Erasing", "MixUp"]
 
 

@@ -7,6 +7,7 @@ from pellucid.core.tensors import to_array
 from pellucid.errors import InvalidOption
 from pellucid.improve.augmentation.operations import done
 from pellucid.improve.augmentation.policies import ALL, PLAIN
+from pellucid.improve.augmentation.survival import augmented
 
 X = np.random.default_rng(0).random((80, 8, 8, 3)).astype("float32")
 DATA = pl.Dataset(X, np.arange(80) % 2)
@@ -27,15 +28,14 @@ def test_rand_augment_does_the_operations_that_were_drawn(apply):
 def test_the_range_of_values_makes_no_difference_and_is_kept(scale, offset, kind):
     one = pl.RandAugment(2, 0.5)
     plain = np.concatenate([X, np.zeros((1, 8, 8, 3)), np.ones((1, 8, 8, 3))]).astype("float32")
-    other = (plain * scale + offset).astype(kind)
-    from pellucid.improve.augmentation.survival import augmented
-
+    plain = np.rint(255 * plain) / np.float32(255)  # values that bytes hold too
+    other = (plain * scale + offset + (0.5 if kind == "uint8" else 0)).astype(kind)
     first, second = augmented(one, pl.Dataset(plain)).x, augmented(one, pl.Dataset(other)).x
     assert second.dtype == kind
     assert second.min() >= offset
     assert second.max() <= scale + offset
     near = np.abs((second.astype(float) - offset) / scale - first) < 2 / 255  # posterizing jumps where rounding differs
-    assert near.mean() > 0.98
+    assert near.mean() > 0.99
 
 
 def test_augmix_mixes_chains_in_the_shares_that_were_drawn(apply):
