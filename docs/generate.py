@@ -66,6 +66,9 @@ ENTRY = {**{verb: (verb,) for verb in VERBS}, "improve": ("improve", "label_surv
 STUDY = ("compare", "Comparison", "Faithfulness", "recommend", "Recommendation")
 """What is about many models."""
 
+STUDY = ("compare", "Comparison", "Faithfulness", "recommend", "Recommendation")
+"""What is about many models."""
+
 
 def pages() -> dict[str, str]:
     """Every page of the reference by file name."""
