@@ -120,6 +120,23 @@ def test_several_inputs_by_name_are_mixed_in_training_too():
     assert not np.array_equal(one.model.keras.get_weights()[0], plain.model.keras.get_weights()[0])
 
 
+def test_they_go_with_what_weighs_or_softens_labels():
+    """Weights and shares are mixed like everything else: the loss of a step is the same, whichever remedy made them."""
+    recipe = [pl.ClassBalanced(0.9), pl.LabelSmoothing(0.1), pl.FocalLoss(0.0), pl.MixUp(0.5)]
+    y = np.minimum(Y, 1)  # two of three are of class 1
+    step = Step(fresh(build(TABLE), 0), recipe, pl.Dataset(TABLE.x, y), seed=0)
+    inputs = {name: ops.convert_to_tensor(a) for name, a in step.given().items()}
+    batch = step.batch(inputs)
+    for remedy in step.remedies:
+        batch = remedy.change(batch, step, step.held[remedy.slot])
+    p = step.native.predict(to_array(batch.x), verbose=0)
+    expected = np.mean(to_array(batch.weight) * -(to_array(batch.y) * np.log(p)).sum(1))
+    np.testing.assert_allclose(to_array(step.loss(batch)[0]), expected, rtol=1e-4)
+    np.testing.assert_allclose(to_array(batch.y).sum(1), 1, rtol=1e-5)
+    own = (1 - 0.9) / (1 - 0.9 ** np.bincount(y))
+    np.testing.assert_allclose(to_array(batch.weight).sum(), (2 * own / own.sum())[y].sum(), rtol=1e-4)
+
+
 def test_what_mixes_comes_after_what_does_not():
     order = [type(r).__name__ for r in pl.Recipe(*USES["images"][1], pl.RandAugment()).remedies]
     assert order == ["Crop", "Flip", "RandAugment", "Erasing", "MixUp"]

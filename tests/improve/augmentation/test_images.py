@@ -98,3 +98,5 @@ def test_errors():
         pl.Flip().attach(None, pl.Dataset({"a": X, "b": X}, kind="image"), 0)
     with pytest.raises(InvalidOption, match="marks would not move"):
         pl.Recipe(pl.Flip(), pl.AttentionSupervision(np.ones((2, 3))))
+    with pytest.raises(InvalidOption, match="mask of the cause would not move"):
+        pl.Recipe(pl.Crop(1), pl.RightReasons(np.ones((9, 7, 1))))

@@ -173,6 +173,10 @@ def test_what_cannot_be_mixed_is_refused():
             wrong()
     with pytest.raises(InvalidOption, match="same thing"):
         pl.Recipe(pl.MixUp(), pl.CutMix())
+    with pytest.raises(InvalidOption, match="two groups"):
+        pl.Recipe(pl.MixUp(), pl.GroupDro([0, 1]))
+    with pytest.raises(InvalidOption, match="not been asked about mixed"):
+        pl.Recipe(pl.CutMix(), pl.Distill(np.ones((2, 2)) / 2))
 
     def odd(y_true, y_pred):
         return ops.mean(y_pred, axis=-1) + 0 * ops.cast(ops.reshape(y_true, (-1,)), "float32")

@@ -17,7 +17,10 @@ from pellucid.improve.base import Batch, StepRemedy
 from pellucid.improve.step import Step
 from pellucid.shapes import Array, Tensor
 
-MARKS = {"attention_supervision": "the marks would not move with the inputs"}
+MARKS = {
+    "attention_supervision": "the marks would not move with the inputs",
+    "reasons": "the mask of the cause would not move with the inputs",
+}
 """Why what moves inputs cannot be used beside marks on them."""
 
 

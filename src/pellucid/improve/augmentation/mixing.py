@@ -16,6 +16,12 @@ from pellucid.improve.base import Batch
 from pellucid.improve.step import Step
 from pellucid.shapes import Array, Tensor
 
+_TWO = {
+    **MARKS,
+    **dict.fromkeys(("group_dro", "invariance", "coral"), "a mixed example would be of two groups"),
+    "distill": "the teacher has not been asked about mixed examples",
+}
+
 POINTS = 4097
 """Points of the quantile function of the beta distribution, between which it is taken to be linear."""
 
@@ -27,7 +33,7 @@ class Mixing(Augmentation):
     slot = "mixing"
     rank = 5
     soft = True
-    against = MARKS
+    against = _TWO
     kinds = ("tabular", "image", "sequence", "audio", "video")
     alpha: float = 0.2
 
