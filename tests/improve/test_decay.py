@@ -4,6 +4,8 @@ import pytest
 
 import pellucid as pl
 from pellucid.errors import InvalidOption, NotApplicable
+from pellucid.improve.penalties import is_kernel
+from pellucid.improve.run import _prepared
 
 DRAW = np.random.default_rng(0)
 X = DRAW.normal(size=(32, 4)).astype("float32")
@@ -125,12 +127,21 @@ def test_a_subclassed_model_and_a_name_for_the_optimizer():
         pl.improve(build, r, train=(X, Y), fit=fit, progress=False).model.keras
         for r in (pl.Recipe(), pl.WeightDecay(SHARE))
     )
-    from pellucid.improve.run import _prepared
-
     start = _prepared(build, pl.Recipe(), pl.Dataset(X, Y), 0)
     for before, free, less in zip(start.get_weights(), plain.get_weights(), decayed.get_weights(), strict=True):
         expected = free - 0.01 * SHARE * before if before.ndim > 1 else free
         np.testing.assert_allclose(less, expected, atol=1e-6)
+
+
+def test_beside_what_changes_the_optimizer_or_the_weights():
+    for other in (pl.WeightAveraging(over="steps", momentum=0.9), pl.BatchEnsemble(2)):
+        recipe = pl.Recipe(other, pl.WeightDecay(SHARE))
+        build = builder(lambda: keras.optimizers.Adam(0.02))
+        net = _prepared(build, recipe, pl.Dataset(X, Y), 0)
+        assert net.optimizer.weight_decay == SHARE
+        assert net.optimizer.use_ema == isinstance(other, pl.WeightAveraging)
+        for variable in net.trainable_variables:
+            assert net.optimizer._use_weight_decay(variable) == is_kernel(variable)
 
 
 def test_what_decays_already_is_refused():

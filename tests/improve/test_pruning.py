@@ -48,6 +48,12 @@ def test_the_share_of_zeros_is_exact_in_each_layer(name):
     assert zeros(run) == [round(0.7 * 66), round(0.7 * 22)]
 
 
+@pytest.mark.parametrize("over", ["epochs", "steps"])
+def test_a_mean_of_weights_has_these_zeros_too(over):
+    run = prune(pl.Recipe(pl.Prune(0.7, end=1.0), pl.WeightAveraging(over=over, start=0.0, momentum=0.9)))
+    assert zeros(run) == [round(0.7 * 66), round(0.7 * 22)]
+
+
 @pytest.mark.parametrize("end", [0.5, 1.0])
 def test_the_share_of_zeros_is_exact_over_the_model(end):
     run = prune(pl.Prune(0.7, over="model", end=end))
@@ -182,6 +188,8 @@ def test_where_it_has_no_place():
         pl.improve(none, pl.Prune(0.5), train=(X[..., None], Y), fit=FIT, progress=False)
     with pytest.raises(InvalidOption, match="before the last connections went"):
         pl.Recipe(pl.Prune(0.5), pl.EarlyStopping(3))
+    with pytest.raises(InvalidOption, match="as many zeros"):
+        pl.Recipe(pl.Prune(0.5), pl.SnapshotEnsemble(2))
     for options in ({"share": 1.0}, {"end": 0.0}, {"begin": 0.8}, {"end": 1.2}, {"over": "unit"}, {"updates": 0}):
         with pytest.raises(InvalidOption, match="Prune"):
             pl.Prune(**options)

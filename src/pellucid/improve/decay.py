@@ -45,6 +45,7 @@ class WeightDecay(Remedy):
 
     slot = "weight_decay"
     against = dict.fromkeys(("l2", "elastic_net"), "both draw the weights towards zero")
+    rank = 25  # after everything that makes weights, some of which are left alone
     strength: float = 0.004
     on: str = "kernels"
 

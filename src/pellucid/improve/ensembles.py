@@ -120,6 +120,7 @@ class SnapshotEnsemble(Remedy):
     against: ClassVar[dict[str, str]] = {
         **PATH,
         "weights": "one joins weights along the path, the other takes their mean",
+        "prune": "weights from before the last connections went would not have as many zeros",
     }
     cycles: int = 5
 

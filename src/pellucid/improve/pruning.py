@@ -59,7 +59,7 @@ class Prune(Remedy):
 
     slot = "prune"
     against = {"stopping": "the best weights so far may be from before the last connections went"}
-    rank = 1
+    rank = 15  # after what puts a mean of weights in their place, so that masks are laid on the mean
     share: float = 0.8
     over: str = "layer"
     begin: float = 0.0
