@@ -121,7 +121,7 @@ def test_a_recipe_that_diverges_is_a_row_that_failed(quick, recipes):
         net.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=keras.backend.backend() == "jax")
         return net
 
-    found = quick(build=build, recipes={"plain": pl.Recipe(), "wild": pl.Recipe(pl.L2(1e6))}, fit={"epochs": 10})
+    found = quick(build=build, recipes={"plain": pl.Recipe(), "wild": pl.Recipe(pl.L2(1e6))}, fit={"epochs": 3})
     assert found.row("wild", "rmse" if "rmse" in found.metrics else "log_loss").verdict == "failed"
     assert "2 of 2 trainings (seed 0, 1) diverged" in found.failures["wild"]
     assert found.selection.recipe == "plain"
@@ -167,26 +167,26 @@ def test_a_remedy_that_has_no_place_says_which_recipe(quick):
 def test_stopping_keeps_what_every_recipe_has_finished(quick, monkeypatch, tmp_path):
     from pellucid.study import workers
 
-    real, calls = workers.trial, []
+    real, left = workers.trial, []
 
-    def three(plan, name, seed):
-        calls.append((name, seed))
-        if len(calls) == 4:
+    def stopping(plan, name, seed):
+        if not left.pop():
             raise KeyboardInterrupt
         return real(plan, name, seed)
 
-    monkeypatch.setattr(workers, "trial", three)
-    found = quick(seeds=3)
-    assert (found.interrupted, found.seeds) == (True, (0,))
-    assert "3 of 6 trainings were finished" in found.notes[0]
-    calls[:] = [None, None]
-    with pytest.raises(
-        KeyboardInterrupt, match=r"1 of 6 trainings were finished and are kept: the same call with folder="
-    ):
-        quick(seeds=3, folder=tmp_path / "runs")
+    monkeypatch.setattr(workers, "trial", stopping)
+    left[:] = [False, True, True, True]
+    found = quick()
+    assert (found.interrupted, found.seeds, found.scores["test"].shape) == (True, (0,), (2, 1, 4))
+    assert "3 of 4 trainings were finished" in found.notes[0]
+    left[:] = [False, True]
+    told = r"1 of 4 trainings were finished and are kept: the same call with folder="
+    with pytest.raises(KeyboardInterrupt, match=told):
+        quick(folder=tmp_path / "runs")
     monkeypatch.setattr(workers, "trial", real)
-    whole = quick(seeds=3, folder=tmp_path / "runs")
-    assert whole.scores["test"].tolist() == quick(seeds=3).scores["test"].tolist()
+    whole = quick(folder=tmp_path / "runs")
+    assert (whole.interrupted, whole.seeds) == (False, (0, 1))
+    np.testing.assert_array_equal(whole.scores["test"][:, :1], found.scores["test"])
 
 
 def test_a_training_that_was_interrupted_ends_the_comparison(quick, monkeypatch):

@@ -125,7 +125,7 @@ def test_side_effects_are_called_out(made):
 def test_nothing_shown_says_how_much_is_ruled_out(made):
     same = dict.fromkeys(RECIPES, (0.8, 0.05))
     told = made(same, same).effects[0]
-    assert told.startswith("mixed: no difference shown in 5 quantities, and accuracy lies within −0.")
+    assert told.startswith("mixed: no difference shown in 5 quantities, and accuracy may differ by −0.")
     assert made(same, same, seeds=1).effects[0] == "mixed: no difference shown in 5 quantities."
 
 

@@ -53,7 +53,7 @@ def _no_gain(rows: Sequence[Row], named: Mapping[str, Quantity], prices: Sequenc
     if not tested:
         return "nothing could be compared"
     first = tested[0]
-    width = f", and {named[first.metric].label} lies within {_around(first, named[first.metric])} of the reference"
+    width = f", and {named[first.metric].label} may differ by {_around(first, named[first.metric])}"
     shown = first.difference_interval is not None and math.isfinite(first.difference_interval.width)
     return f"no difference shown in {counted(len(tested), 'quantity', 'quantities')}{width if shown else ''}"
 
