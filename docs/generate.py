@@ -48,23 +48,13 @@ MODULES = {
 """Modules of the package that are documented name by name, each on a page of its own."""
 
 LISTS = ("Args", "Attributes", "Raises")
-STUDY = ("compare", "Comparison", "Faithfulness", "recommend", "Recommendation")
-"""What is about many models."""
-ENTRY = {
-    "explain": ("explain",),
-    "verify": ("verify",),
-    "measure": ("measure",),
-    "improve": ("improve", "label_survival"),
 ENTRY = {
     "explain": ("explain", "disagreement"),
     "verify": ("verify",),
     "measure": ("measure",),
     "improve": ("improve", "label_survival", "size_of"),
 }
-ENTRY = {**{verb: (verb,) for verb in VERBS}, "improve": ("improve", "label_survival")}
-
-STUDY = ("compare", "Comparison", "Faithfulness", "recommend", "Recommendation")
-"""What is about many models."""
+"""What the page of a verb opens with."""
 
 STUDY = ("compare", "Comparison", "Faithfulness", "recommend", "Recommendation")
 """What is about many models."""

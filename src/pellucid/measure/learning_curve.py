@@ -189,7 +189,7 @@ def measured(sizes: Array, errors: Floats, learned: Floats, found: Extrapolation
     found = replace(
         found, gain=_within(found.gain, now), error=_within(found.error, now), floor=_within(found.floor, now)
     )
-    value = float(np.clip(law(most) - law(2 * most), *found.gain))
+    value = float(np.clip(law(most) - law(2 * most), found.gain.low, found.gain.high))
     verdict = judged(found.gain, found.misfit, asked.tolerance)
     detail = {
         "sizes": sizes, "errors": errors, "train_errors": learned, "misfit": found.misfit, "tolerance": asked.tolerance,
