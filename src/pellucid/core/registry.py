@@ -86,6 +86,7 @@ ENTRIES = (
     Entry("PermutationShapley", "explain", f"{_E}.perturbation.shapley", ("shapley1953", "castro2009", "mitchell2022")),
     Entry("Deletion", "verify", f"{_V}.faithfulness", ("petsiuk2018", "samek2017")),
     Entry("Insertion", "verify", f"{_V}.faithfulness", ("petsiuk2018", "samek2017")),
+    Entry("EffectiveComplexity", "verify", f"{_V}.complexity", ("nguyen2020",)),
     Entry("ParameterRandomization", "verify", f"{_V}.randomization", ("adebayo2018", "hedstrom2024")),
     Entry("AttentionAgreement", "verify", f"{_V}.attention.agreement", ("jain2019", "kendall1945")),
     Entry("AttentionPermutation", "verify", f"{_V}.attention.permutation", ("jain2019",)),

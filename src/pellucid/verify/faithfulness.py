@@ -46,10 +46,10 @@ class _Ranking(Check):
         values = players.gather(case.maps)
         if self.order == "magnitude" or (self.order == "auto" and not case.method.contributes):
             values = np.abs(values)
-        hidden = _Curves(case, players, fill, min(self.steps, players.count), delete)
-        own = hidden.scores(_descending(values, stream(case.question.seed, "ties")))
+        hidden = Curves(case, players, fill, min(self.steps, players.count), delete)
+        own = hidden.scores(descending(values, stream(case.question.seed, "ties")))
         chance = np.stack([
-            hidden.scores(_descending(_shuffled(values, case.question.seed, r), stream(case.question.seed, "ties", r)))
+            hidden.scores(descending(_shuffled(values, case.question.seed, r), stream(case.question.seed, "ties", r)))
             for r in range(self.rankings)
         ])  # fmt: skip
         return _measured(name, own, chance, hidden.fractions, delete)
@@ -130,7 +130,9 @@ class Insertion(_Ranking):
 
 
 @dataclass(frozen=True)
-class _Curves:
+class Curves:
+    """Scores as more and more parts are hidden, or shown."""
+
     case: Case
     players: Players
     fill: tuple[Array, ...]
@@ -151,7 +153,7 @@ class _Curves:
         return hidden_scores(q.model, q.inputs, self.fill, q.target, self.players, hide).astype(np.float64)
 
 
-def _descending(values: Floats, generator: np.random.Generator) -> Array:
+def descending(values: Floats, generator: np.random.Generator) -> Array:
     """Parts from the largest value to the smallest, ties in random order."""
     return np.lexsort((generator.random(values.shape), -values), axis=1)
 
