@@ -4,7 +4,7 @@ import pytest
 
 import pellucid as pl
 from improve.by_hand import ONE_HOT, X, Y, check, data_loss, slopes
-from pellucid.errors import InvalidInput, InvalidOption
+from pellucid.errors import InvalidInput, InvalidOption, UnsupportedLayer
 
 BOTH = pytest.mark.parametrize("softmax", [True, False])
 ALL = np.ones((64, 3))
@@ -28,6 +28,47 @@ def test_each_example_has_a_mask_of_its_own():
         pl.RightReasons(cause, 3.0),
         lambda w: data_loss(w) + 3 * ((1 - cause) * slopes(w, ALL) ** 2).sum(1).mean(),
     )
+
+
+def parts(w, outside):
+    """Beta and gamma of the network by hand, by contextual decomposition."""
+    beta, gamma = X * outside, X * (1 - outside)
+    for kernel, bias in ((w[0], w[1]), (w[2], w[3])):
+        beta, gamma = beta @ kernel, gamma @ kernel
+        share = bias * np.abs(beta) / (np.abs(beta) + np.abs(gamma) + 1e-7)
+        scores = beta + share, gamma + bias - share
+        beta = np.tanh(scores[0])
+        gamma = np.tanh(scores[0] + scores[1]) - beta
+    return scores
+
+
+@BOTH
+def test_what_comes_from_outside_the_cause_has_a_price(softmax):
+    outside = np.array([0, 0, 1, 1])
+
+    def price(w):
+        return 0.5 * np.abs(parts(w, outside)[0]).sum(1).mean()
+
+    run = check(pl.RightReasons(1 - outside, 0.5, kind="cdep"), lambda w: data_loss(w) + price(w), softmax)
+    after = [w.astype(float) for w in run.model.keras.get_weights()]
+    assert run.history["penalty"]["reasons"][0] == pytest.approx(price(after), rel=1e-5)
+    assert run.history["loss"][0] == pytest.approx(run.history["data_loss"][0] + price(after), rel=1e-5)
+
+
+def test_a_layer_that_cannot_be_decomposed_is_told_before_training():
+    def make():
+        net = keras.Sequential([keras.Input((4,)), keras.layers.LayerNormalization(name="norm"), keras.layers.Dense(3)])
+        net.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+        return net
+
+    with pytest.raises(UnsupportedLayer, match=r"'norm'.*kind=.rrr"):
+        pl.improve(make, pl.RightReasons([1, 1, 0, 0], kind="cdep"), train=(X, Y), progress=False)
+
+
+def test_another_remedy_may_take_slopes_beside_cdep():
+    assert len(pl.Recipe(pl.RightReasons([1, 1, 0, 0], kind="cdep"), pl.InputGradientPenalty(0.1)).remedies) == 2
+    with pytest.raises(InvalidOption, match="both differentiate"):
+        pl.Recipe(pl.RightReasons([1, 1, 0, 0]), pl.InputGradientPenalty(0.1))
 
 
 def test_a_sparse_account():
@@ -71,14 +112,14 @@ def test_a_planted_shortcut_is_removed():
     cause[1:7, 1:7] = 1
     train, fit = images(400, 0), {"epochs": 12, "batch_size": 32}
     elsewhere = images(1000, 1, shortcut=False)
-    right = [
+    plain, *right = [
         (run.model.predict(elsewhere[0]).argmax(1) == elsewhere[1]).mean()
         for run in (
             pl.improve(convolutional, recipe, train=train, fit=fit, progress=False)
-            for recipe in (pl.Recipe(), pl.RightReasons(cause, 10.0))
+            for recipe in (pl.Recipe(), pl.RightReasons(cause, 10.0), pl.RightReasons(cause, 1.0, "cdep"))
         )
     ]
-    assert right[1] - right[0] > 0.2
+    assert min(right) - plain > 0.2
 
 
 def test_a_smooth_account_has_smaller_jumps():
@@ -129,6 +170,8 @@ def test_bad_masks_are_told():
         pl.RightReasons()
     with pytest.raises(InvalidInput, match=r"expected a mask for x \(64, 4\)"):
         check(pl.RightReasons(np.ones((3, 3))), data_loss)
+    with pytest.raises(InvalidOption, match="one of 'rrr', 'cdep'"):
+        pl.RightReasons([0, 1], kind="cd")
     with pytest.raises(InvalidInput, match="images or series"):
         check(pl.AttributionPrior("smooth"), data_loss)
 
@@ -152,7 +195,13 @@ def test_dropout_and_normalization_go_on_in_a_changed_step():
 
     fit = {"epochs": 2, "batch_size": 64, "shuffle": False}
     found = []
-    for recipe in (pl.Recipe(), pl.RightReasons([1, 1, 0, 0], 0.0), pl.SharpnessAware(), pl.GroupDro(Y % 2)):
+    for recipe in (
+        pl.Recipe(),
+        pl.RightReasons([1, 1, 0, 0], 0.0),
+        pl.RightReasons([1, 1, 0, 0], 0.0, "cdep"),
+        pl.SharpnessAware(),
+        pl.GroupDro(Y % 2),
+    ):
         run = pl.improve(make, recipe, train=(X, Y), fit=fit, progress=False)
         net = run.model.keras
         hidden = np.tanh(X.astype(float) @ net.get_weights()[0])

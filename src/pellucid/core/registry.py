@@ -190,7 +190,7 @@ ENTRIES = (
     Entry("InvariantRisk", "improve", f"{_I}.groups", ("arjovsky2019", "krueger2021", "gulrajani2021")),
     Entry("Coral", "improve", f"{_I}.groups", ("sun2016",)),
     Entry("AdversarialTraining", "improve", f"{_I}.adversarial", ("madry2018", "zhangtrades2019")),
-    Entry("RightReasons", "improve", f"{_I}.reasons", ("ross2017",)),
+    Entry("RightReasons", "improve", f"{_I}.reasons", ("ross2017", "rieger2020", "singh2019")),
     Entry("AttributionPrior", "improve", f"{_I}.reasons", ("erion2021",)),
     Entry("Distill", "improve", f"{_I}.distill", ("hinton2015",)),
     Entry("SharpnessAware", "improve", f"{_I}.sharpness", ("foret2021", "kwon2021")),

@@ -148,6 +148,10 @@ class StepRemedy(Remedy):
     featured: ClassVar[bool] = False
     """Whether it reads the features that go into the last dense layer."""
 
+    def acts(self, hook: str) -> bool:
+        """Whether it does something in a hook."""
+        return getattr(type(self), hook) is not getattr(StepRemedy, hook)
+
     def reads(self, step: Step) -> Sequence[str]:
         """Names of the layers whose outputs it reads."""
         return ()

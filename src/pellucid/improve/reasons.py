@@ -10,11 +10,13 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.errors import InvalidInput, InvalidOption
+from pellucid.improve import contextual
 from pellucid.improve.base import Batch, Seen, StepRemedy
 from pellucid.improve.slopes import squares
 from pellucid.improve.step import Step
 from pellucid.shapes import Array, Tensor
 
+KINDS = ("rrr", "cdep")
 PRIORS = ("smooth", "sparse")
 
 
@@ -24,18 +26,29 @@ class RightReasons(StepRemedy):
 
     Is the model right for the right reasons, and does it then hold where the shortcut is gone?
 
-        loss = data loss + strength * mean over examples of  sum over j outside the cause of  (d/dx_j sum over k of log p_k)^2
+        loss = data loss + strength * mean over examples of
+            rrr:   sum over j outside the cause of  (d/dx_j sum over k of log p_k)^2
+            cdep:  sum over k of |beta_k|,    beta + gamma = scores
 
-    For a regression the value itself is differentiated.
+    "rrr" asks what small changes outside the cause do (of a regression the value itself is differentiated); "cdep" what all that
+    lies outside contributes. Contextual decomposition takes it through the model: beta starts as the input outside the cause and
+    gamma as the rest, 0 elsewhere each, and so do embeddings of tokens. A layer W x + b gives W beta and W gamma and shares out b
+    as |W beta| : |W gamma|; an activation f gives f(beta) - f(0), and gamma the rest of f(beta + gamma); max pooling takes both
+    where their sum is largest. Scores are logits (values of a regression), and the model is run as in inference. The authors'
+    code prices softmax(beta_k, gamma_k)_1 instead of |beta_k|.
 
     Args:
         cause: Where the true cause is (B, ...): 1 where the model may look and 0 where it must not, for each training example in
             their order; or one mask (...) for all of them. For tokens, a mask of positions (B, T).
-        strength: The factor, at least 0; 1 to 1,000 is usual: the price should start about as large as the data loss.
+        strength: The factor, at least 0: the price should start about as large as the data loss. 1 to 1,000 is usual of "rrr",
+            0.1 to 10 of "cdep".
+        kind: "rrr" (right for the right reasons), or "cdep" (contextual decomposition explanation penalization).
 
     Raises:
-        InvalidOption: A negative strength, or a mask that holds other than 0 and 1.
+        InvalidOption: A negative strength, another kind, or a mask that holds other than 0 and 1.
         InvalidInput: While training: a mask that does not fit the inputs.
+        UnsupportedLayer: While training by "cdep": a layer or an operation that cannot be decomposed, such as attention, layer
+            normalization or a product, or a model or layer with a call of its own.
 
     Example:
         >>> import numpy as np, pellucid as pl
@@ -43,22 +56,31 @@ class RightReasons(StepRemedy):
         10
 
     References:
-        Ross, Hughes and Doshi-Velez 2017, arXiv:1703.03717.
+        Ross, Hughes and Doshi-Velez 2017, arXiv:1703.03717; Rieger, Singh, Murdoch and Yu 2020, arXiv:1909.13584 (cdep); Singh,
+        Murdoch and Yu 2019, arXiv:1806.05337 (contextual decomposition).
 
     Limits:
         A gradient tells what small changes do: a model can rest on a region and be flat in it. Verify afterwards by hiding it.
-        What lies inside the mask can still be a shortcut. A second backward pass: up to 2.5 times the time.
+        What lies inside the mask can still be a shortcut. "rrr": a second backward pass, up to 2.5 times the time. "cdep": three
+        times the rows, max pooling by copies of its windows; inputs count from 0, so that a region of zeros contributes
+        nothing: standardize them. Batch normalization by its kept statistics differs from the training step in early epochs.
     """
 
     slot = "reasons"
     cause: Any = None
     strength: float = 10.0
+    kind: str = "rrr"
 
     def __post_init__(self) -> None:
         options.not_negative(self, "strength")
+        options.one_of(self, "kind", KINDS)
         mask = np.asarray(self.cause)
         if mask.dtype.kind not in "biuf" or not mask.ndim or not np.isin(mask, (0, 1)).all():
             raise InvalidOption(f"RightReasons.cause: expected a mask of 0 and 1, got {mask.dtype} {mask.shape}")
+
+    def acts(self, hook: str) -> bool:
+        """Whether it does something in a hook: "cdep" differentiates nothing by the inputs."""
+        return super().acts(hook) and (hook != "slope" or self.kind == "rrr")
 
     def beside(self, train: Dataset) -> dict[str, Array]:
         """Where an example must not be looked at (B, ...)."""
@@ -73,6 +95,11 @@ class RightReasons(StepRemedy):
             f"RightReasons.cause: expected a mask for x {shape} or for one of its examples, got {mask.shape}"
         )
 
+    def attach(self, step: Step, train: Dataset, seed: int) -> Any:
+        """Nothing; the place where the layers are looked at."""
+        if self.kind == "cdep":
+            contextual.rules(step.inside)
+
     def slope(self, outputs: Tensor, batch: Batch, step: Step) -> Tensor:
         """The sum of all log-probabilities."""
         from keras import ops
@@ -83,7 +110,11 @@ class RightReasons(StepRemedy):
         """The price (B,)."""
         from keras import ops
 
-        (slope,), outside = seen.slopes, batch.beside[self.slot]["outside"]
+        outside = batch.beside[self.slot]["outside"]
+        if self.kind == "cdep":
+            (beta, _), _ = step.aside(lambda: contextual.decomposed(step.inside, batch.x, outside))
+            return self.strength * ops.sum(ops.abs(beta), axis=1)
+        (slope,) = seen.slopes
         outside = ops.expand_dims(outside, -1) if len(slope.shape) > len(outside.shape) else outside
         return self.strength * squares([slope], [outside])
 

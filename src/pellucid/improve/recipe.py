@@ -73,4 +73,6 @@ def _conflict(one: Remedy, two: Remedy) -> str:
 
 def _has(remedy: Remedy, hook: str) -> bool:
     """Whether a remedy does something in a hook."""
+    if isinstance(remedy, StepRemedy):
+        return remedy.acts(hook)
     return getattr(type(remedy), hook, None) not in (None, getattr(StepRemedy, hook))

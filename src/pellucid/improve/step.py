@@ -176,7 +176,7 @@ class Step:
 
     def only(self, hook: str) -> StepRemedy | None:
         """The one remedy of the recipe that does something in a hook."""
-        return next((r for r in self.remedies if getattr(type(r), hook) is not getattr(StepRemedy, hook)), None)
+        return next((r for r in self.remedies if r.acts(hook)), None)
 
     def losses(self, y: Tensor, outputs: Tensor) -> Tensor:
         """The loss (B,) of each example: a remedy's, or the compiled one."""

@@ -10,10 +10,10 @@ import numpy as np
 
 from pellucid.core import layers
 from pellucid.core.anatomy import run_recorded
+from pellucid.core.kinds import kinds
 from pellucid.core.model import Model
 from pellucid.core.tensors import flattened
 from pellucid.errors import InvalidInput
-from pellucid.explain.propagation.kinds import kinds
 from pellucid.shapes import Array, Tensor
 
 CONVOLUTIONS = ("BaseConv", "BaseConvTranspose", "BaseDepthwiseConv", "BaseSeparableConv", "_ConvNd")

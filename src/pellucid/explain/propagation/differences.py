@@ -13,10 +13,10 @@ from typing import Any
 
 from pellucid import _backend
 from pellucid.core import layers
+from pellucid.core.kinds import RECTIFIED, is_rectified, is_rectifier, kinds
 from pellucid.errors import UnsupportedLayer
 from pellucid.explain.propagation.arithmetic import Product, Run
 from pellucid.explain.propagation.attention import attending
-from pellucid.explain.propagation.kinds import RECTIFIED, is_rectified, is_rectifier, kinds
 from pellucid.explain.propagation.linear import folded, linear_part, parts_of_normalization, same
 from pellucid.explain.propagation.multihead import in_heads
 from pellucid.explain.propagation.multipliers import (

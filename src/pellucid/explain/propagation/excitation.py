@@ -10,12 +10,12 @@ import numpy as np
 
 from pellucid.core import layers, options
 from pellucid.core.anatomy import run_once, run_recorded
+from pellucid.core.kinds import kinds
 from pellucid.core.model import Model
 from pellucid.core.tensors import flattened, to_array
 from pellucid.errors import UnsupportedLayer
 from pellucid.explain.base import Attribution, Method, Question
 from pellucid.explain.propagation.composites import Composite
-from pellucid.explain.propagation.kinds import kinds
 from pellucid.explain.propagation.plan import Plan, at_rest, layered, make_plan, writes
 from pellucid.explain.propagation.relevance import relevance_step
 from pellucid.explain.propagation.rules import Rule, Run, Share

@@ -10,12 +10,12 @@ import numpy as np
 
 from pellucid.core import layers
 from pellucid.core.anatomy import run_recorded
+from pellucid.core.kinds import kinds
 from pellucid.core.model import Model, as_operations
 from pellucid.errors import UnsupportedLayer
 from pellucid.explain.base import Question
 from pellucid.explain.propagation.composites import Composite
 from pellucid.explain.propagation.differences import DIFFERENCES, OPERATION_DIFFERENCES
-from pellucid.explain.propagation.kinds import kinds
 from pellucid.explain.propagation.reading import Reading, not_looked_at, read_inputs
 from pellucid.explain.propagation.recurrent import STEPS, cells
 from pellucid.explain.propagation.rules import Epsilon, Flat, Rule

@@ -15,9 +15,9 @@ import numpy as np
 
 from pellucid.core import layers
 from pellucid.core.anatomy import run_once, run_recorded
+from pellucid.core.kinds import kinds
 from pellucid.core.model import Model
 from pellucid.core.tensors import to_array
-from pellucid.explain.propagation.kinds import kinds
 from pellucid.shapes import Array, Floats, Tensor
 
 RESCALING = ("Rescaling", "Normalization")

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pellucid.core import layers
+from pellucid.core.kinds import RECTIFIERS, is_rectified, is_rectifier
 from pellucid.core.model import Model
 from pellucid.core.target import Resolved
 from pellucid.explain.base import Attribution, Method, Question
 from pellucid.explain.gradients.engine import by_input
-from pellucid.explain.propagation.kinds import RECTIFIERS, is_rectified, is_rectifier
 from pellucid.explain.propagation.plan import at_rest, layered, writes
 from pellucid.explain.propagation.slopes import backward
 from pellucid.explain.propagation.watching import Watching

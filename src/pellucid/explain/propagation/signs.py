@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pellucid.core import layers
+from pellucid.core.kinds import kinds
 from pellucid.core.tensors import flattened, to_array
-from pellucid.explain.propagation.kinds import kinds
 from pellucid.explain.propagation.treatments import TREATMENTS, by_rule
 
 RISING = ("relu", "relu6", "sigmoid", "softmax", "softplus", "hard_sigmoid", "exponential")
