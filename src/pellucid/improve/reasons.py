@@ -26,9 +26,9 @@ class RightReasons(StepRemedy):
 
     Is the model right for the right reasons, and does it then hold where the shortcut is gone?
 
-        loss = data loss + strength * mean over examples of
-            rrr:   sum over j outside the cause of  (d/dx_j sum over k of log p_k)^2
-            cdep:  sum over k of |beta_k|,    beta + gamma = scores
+        loss = data loss + strength * mean over examples of R
+        rrr:   R = sum over j outside the cause of  (d/dx_j sum over k of log p_k)^2
+        cdep:  R = sum over k of |beta_k|,    beta + gamma = scores
 
     "rrr" asks what small changes outside the cause do (of a regression the value itself is differentiated); "cdep" what all that
     lies outside contributes. Contextual decomposition takes it through the model: beta starts as the input outside the cause and
@@ -62,8 +62,8 @@ class RightReasons(StepRemedy):
     Limits:
         A gradient tells what small changes do: a model can rest on a region and be flat in it. Verify afterwards by hiding it.
         What lies inside the mask can still be a shortcut. "rrr": a second backward pass, up to 2.5 times the time. "cdep": three
-        times the rows, max pooling by copies of its windows; inputs count from 0, so that a region of zeros contributes
-        nothing: standardize them. Batch normalization by its kept statistics differs from the training step in early epochs.
+        times the rows, and max pooling by copies of its windows. Its inputs count from 0, and a region of zeros contributes
+        nothing, so standardize them. Batch normalization goes by its kept statistics, which lag behind in early epochs.
     """
 
     slot = "reasons"
