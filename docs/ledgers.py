@@ -20,6 +20,7 @@ import polars
 
 import pellucid as pl
 from pellucid.core.splitting import holdout
+from pellucid.improve.base import Remedy
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from loaders import Absent, encoded, gtsrb, hospitals, path, sst2
@@ -132,6 +133,39 @@ def sentences(train: pl.Dataset) -> dict[str, pl.Recipe]:
     return usual(train, **{"deleted words": pl.Recipe(pl.TokenDeletion(0.1))})
 
 
+@dataclass(frozen=True, eq=False)
+class Hidden(Remedy):
+    """Other hidden layers than the model has: so many of 64 units."""
+
+    slot = "hidden"
+    count: int = 2
+
+    def rebuild(self, model: Any) -> Any:
+        """The same inputs and output, with other layers between."""
+        import keras
+
+        layers = keras.layers
+        between = [layers.Dense(64, activation="relu") for _ in range(self.count)]
+        net = keras.Sequential(
+            [keras.Input(model.input_shape[1:]), model.layers[0], *between, layers.Dense(1, "sigmoid")]
+        )
+        net.compile(**model._compile_config.config)
+        return net
+
+
+def simpler(train: pl.Dataset) -> dict[str, pl.Recipe]:
+    """Width, depth, small weights and few weights, one at a time."""
+    return {
+        "plain": pl.Recipe(), **{f"width x {f:g}": pl.Recipe(pl.ReduceWidth(f)) for f in (0.5, 0.25, 0.125)},
+        **{f"{n} hidden": pl.Recipe(Hidden(n)) for n in (0, 1, 4)},
+        **{f"L2 {s:g}": pl.Recipe(pl.L2(s)) for s in (0.0001, 0.001, 0.01)},
+        **{f"{100 * s:g} % pruned": pl.Recipe(pl.Prune(s)) for s in (0.5, 0.8, 0.95)},
+    }  # fmt: skip
+
+
+COMPLEXITY = (pl.CalibrationError(), pl.Faithfulness(), pl.Faithfulness(pl.EffectiveComplexity()))
+
+
 # -- data ------------------------------------------------------------------------------------------------------------
 
 
@@ -197,6 +231,12 @@ FEW = {"epochs": 12, "batch_size": 64}
 SUBJECTS = {
     "breast-cancer": Subject(
         "Breast cancer", breast_cancer, table_model, tabular, "Is a tumour malignant? 30 measurements of cell nuclei.",
+    ),
+    "complexity": Subject(
+        "Complexity and interpretability", breast_cancer, table_model, simpler,
+        "Must a model be complex to be right, and does a simpler one explain itself better? One network for breast cancer, made "
+        "narrower, shallower, smaller in its weights and sparser: against held-out error, faithfulness of its explanations, and "
+        "how many inputs they need to account for an answer.", measures=COMPLEXITY,
     ),
     "german-credit": Subject(
         "German credit", german_credit, table_model, tabular, "Will a credit go bad? A thousand borrowers, 20 columns.",
