@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -184,14 +184,19 @@ def german_credit() -> tuple[pl.Dataset, pl.Dataset, pl.Dataset]:
     table = polars.read_csv(path("german_credit/german.data"), separator=" ")
     table = table.with_columns(bad=polars.col("CLASSIFICATION") - 1).drop("CLASSIFICATION")
     found = encoded(table, holdout(table["bad"].to_numpy(), 0.3, seed=0), "german credit", target="bad")
-    return thirds(found.train, found.test)
+    return thirds(_unnamed(found.train), _unnamed(found.test))
+
+
+def _unnamed(data: pl.Dataset) -> pl.Dataset:
+    """Data without the names of rows, which are those of files that are no more."""
+    return replace(data, ids=None)
 
 
 def heart() -> tuple[pl.Dataset, pl.Dataset, pl.Dataset]:
     """Patients of Cleveland to learn from, those of Hungary, Switzerland and VA Long Beach to judge by."""
     found, where = hospitals()
     elsewhere = np.flatnonzero(where != "Cleveland")
-    return thirds(found.train, found.test.take(elsewhere))
+    return thirds(_unnamed(found.train), _unnamed(found.test.take(elsewhere)))
 
 
 def mnist() -> tuple[pl.Dataset, pl.Dataset, pl.Dataset]:

@@ -34,11 +34,18 @@ def _effect(comparison: Any, name: str, rows: Sequence[Row], named: Mapping[str,
         f"{c}: smaller only as training quality fell"
         for c in _those((r for r in rows if r.metric in hollow), named, (BETTER,))
     ]
-    prices = [*losses, *price(comparison, name)]
-    told = (
-        "; but ".join(", ".join(part) for part in (gains, prices) if part) if gains else _no_gain(rows, named, prices)
-    )
-    return f"{name}: {'; '.join([told, *changes])}."
+    saved, paid = price(comparison, name)
+    return f"{name}: {'; '.join([_weighed(rows, named, (gains, saved), [*losses, *paid]), *changes])}."
+
+
+def _weighed(
+    rows: Sequence[Row], named: Mapping[str, Quantity], good: tuple[Sequence[str], Sequence[str]], bad: Sequence[str]
+) -> str:
+    """Gains and what is saved; but what it costs."""
+    gains, saved = good
+    if gains or (saved and bad):
+        return "; but ".join(", ".join(part) for part in ([*gains, *saved], bad) if part)
+    return "; ".join([*([", ".join(saved)] if saved else []), _no_gain(rows, named, bad)])
 
 
 def _hollow(rows: Sequence[Row]) -> set[str]:
@@ -80,16 +87,16 @@ def _around(row: Row, quantity: Quantity) -> str:
 # -- what it costs -----------------------------------------------------------------------------------------------------
 
 
-def price(comparison: Any, name: str) -> list[str]:
-    """What of a recipe's time and size differs from the reference's, in words."""
+def price(comparison: Any, name: str) -> tuple[list[str], list[str]]:
+    """What of the reference's time and size a recipe saves, and what it takes more of, in words."""
     ratio, interval = of_time(comparison, name)
     sizes = comparison.cost["parameters"][[list(comparison.recipes).index(n) for n in (name, comparison.reference)]]
-    told = []
+    told: tuple[list[str], list[str]] = ([], [])
     if max(ratio, 1 / ratio if ratio else 1) >= WORTH_TELLING and not (interval.low <= 1 <= interval.high):
-        told.append(f"{figure(ratio)} times the training time")
+        told[ratio > 1].append(f"{figure(ratio)} times the training time")
     own, base = (float(np.nanmean(s)) if np.isfinite(s).any() else 0.0 for s in sizes)
     if own != base and own and base:
-        told.append(f"{figure(own / base)} times the parameters")
+        told[own > base].append(f"{figure(own / base)} times the parameters")
     return told
 
 
