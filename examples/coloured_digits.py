@@ -1,6 +1,6 @@
 """Coloured digits: while training colour tells the label better than shape, later it misleads. How one selects decides.
 
-    python examples/coloured_digits.py [--seeds 3] [--kept FOLDER]
+    python examples/coloured_digits.py [--seeds 3] [--steps 400] [--kept FOLDER]
 
 Two environments are learnt from: colour agrees with the label in 90 and in 80 of 100 images. The label itself, whether a digit
 is at least 5, is wrong in 25 of 100, so that shape is right in 75. In the environment that judges, colour agrees in 10 of 100.
@@ -17,8 +17,6 @@ import numpy as np
 from loaders import Absent, path
 
 import pellucid as pl
-
-STEPS = 400
 
 
 def images(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -70,12 +68,12 @@ def build() -> Any:
     return net
 
 
-def recipes(groups: np.ndarray) -> dict[str, pl.Recipe]:
+def recipes(groups: np.ndarray, steps: int) -> dict[str, pl.Recipe]:
     """Plain training, the worst group first, and prices of several strengths on what differs between environments."""
     found = {"plain": pl.Recipe(), "GroupDRO": pl.Recipe(pl.GroupDro(groups))}
     for strength in (100, 1_000, 10_000):
         for kind, name in (("irm", "IRM"), ("vrex", "V-REx")):
-            found[f"{name} {strength}"] = pl.Recipe(pl.InvariantRisk(groups, strength, kind, warm_up=STEPS // 4))
+            found[f"{name} {strength}"] = pl.Recipe(pl.InvariantRisk(groups, strength, kind, warm_up=steps // 4))
     return found
 
 
@@ -83,14 +81,16 @@ def main() -> None:
     """Compare, and select twice."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--kept", type=Path)
     asked = parser.parse_args()
     try:
         parts = environments()
     except Absent as reason:
-        raise SystemExit(str(reason)) from None
-    fit = {"epochs": STEPS // 4, "batch_size": 5_000}
-    plans = recipes(parts["train"].groups)
+        print(f"left out: {reason}")
+        return
+    fit = {"epochs": asked.steps // 4, "batch_size": 5_000}
+    plans = recipes(parts["train"].groups, asked.steps)
     found = pl.compare(build, plans, **parts, seeds=asked.seeds, fit=fit, measures=(), folder=asked.kept, workers=1)
     print(found)
     print(found.selected(on="validation", quantity="accuracy"))

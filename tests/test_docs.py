@@ -94,7 +94,11 @@ def test_code_on_a_page_runs(page, tmp_path):
     assert done.returncode == 0, f"{page.name}: {done.stderr[-2000:]}"
 
 
-ASKED = {"attention.py": ["tones"], "holding_up.py": ["digits"]}
+ASKED = {
+    "attention.py": ["tones"],
+    "holding_up.py": ["digits"],
+    "coloured_digits.py": ["--seeds", "1", "--steps", "20"],
+}
 """What an example is asked, where all it can do would take long."""
 
 
