@@ -110,7 +110,7 @@ def test_one_measure_that_breaks_does_not_break_the_audit():
     assert [m.name for m in found.measurements] == ["performance.accuracy"]
     (told,) = [f for f in found.findings if f.code == "PL-AUD-001"]
     assert told.severity == "warning"
-    assert "measuring Broken: failed: RuntimeError: the reason it broke" in told.evidence
+    assert "Measuring Broken: failed: RuntimeError: the reason it broke" in told.evidence
 
 
 def test_bad_input_is_refused_before_any_work():
