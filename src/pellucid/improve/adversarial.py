@@ -10,6 +10,7 @@ from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.errors import NotApplicable
 from pellucid.improve.base import Batch, Seen, StepRemedy
+from pellucid.improve.rows import divergence
 from pellucid.improve.step import Step, keeping
 from pellucid.shapes import Tensor
 
@@ -90,7 +91,7 @@ class AdversarialTraining(StepRemedy):
         start = 1e-3 * keras.random.normal(ops.shape(batch.x), seed=seeds)
         clean = ops.stop_gradient(step.rows.log_probabilities(step.run(batch.x, training=False).outputs))
         worst = self._worst(
-            batch.x, start, bounds, step, lambda f: ops.sum(_divergence(clean, step.rows.log_probabilities(f)))
+            batch.x, start, bounds, step, lambda f: ops.sum(divergence(clean, step.rows.log_probabilities(f)))
         )
         return batch.with_(beside={**batch.beside, self.slot: {"worst": worst}})
 
@@ -100,7 +101,7 @@ class AdversarialTraining(StepRemedy):
         if worst is None:
             return None
         logs, far = (step.rows.log_probabilities(f) for f in (seen.outputs, step.run(worst).outputs))
-        return self.strength * _divergence(logs, far)
+        return self.strength * divergence(logs, far)
 
     def _worst(self, x: Tensor, start: Tensor, bounds: Any, step: Step, loss: Callable[[Tensor], Tensor]) -> Tensor:
         """The inputs found by ascent, clipped to the range of the training data."""
@@ -132,10 +133,3 @@ def _length(change: Tensor) -> Tensor:
     from keras import ops
 
     return ops.sqrt(ops.sum(ops.square(change), axis=tuple(range(1, len(change.shape))), keepdims=True))
-
-
-def _divergence(logs: Tensor, others: Tensor) -> Tensor:
-    """Kullback-Leibler divergence (B,) of log-probabilities (B, K) from others."""
-    from keras import ops
-
-    return ops.sum(ops.exp(logs) * (logs - others), axis=1)

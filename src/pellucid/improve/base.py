@@ -184,8 +184,6 @@ class StepRemedy(Remedy):
         """A price beside the data loss: (B,), of which the mean is taken, or a scalar. It is logged under the slot."""
         return None
 
-    def evaluate(
-        self, loss: Callable[[Sequence[Tensor]], tuple[Tensor, Any]], weights: Sequence[Tensor], step: Step
-    ) -> Any:
-        """Weights at which the loss is differentiated in place of `weights`; None: these."""
-        return None
+    def evaluate(self, loss: LossAt, weights: Sequence[Tensor], step: Step) -> tuple[Sequence[Tensor], Any]:
+        """Weights at which the loss is differentiated in place of `weights`, and what `loss(weights)` gave beside it."""
+        raise NotImplementedError

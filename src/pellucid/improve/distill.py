@@ -12,6 +12,7 @@ from pellucid.core.dataset import Dataset
 from pellucid.core.model import wrap
 from pellucid.errors import InvalidInput
 from pellucid.improve.base import Batch, Seen, StepRemedy
+from pellucid.improve.rows import divergence
 from pellucid.improve.step import Step
 from pellucid.shapes import Array, Tensor
 
@@ -80,4 +81,4 @@ class Distill(StepRemedy):
         if logs.shape[1] != taught.shape[1]:
             raise InvalidInput(f"Distill.teacher: expected {logs.shape[1]} classes, got {taught.shape[1]}")
         mine, its = (ops.log_softmax(p / self.temperature) for p in (logs, ops.log(ops.clip(taught, 1e-7, 1.0))))
-        return self.strength * self.temperature**2 * ops.sum(ops.exp(its) * (its - mine), axis=1)
+        return self.strength * self.temperature**2 * divergence(its, mine)

@@ -20,8 +20,7 @@ class Rows:
         soft: Whether labels are distributions over the classes.
 
     Raises:
-        NotApplicable: The loss is not one function of one output; or labels are to be distributions, and it takes class numbers
-            without being the cross-entropy.
+        NotApplicable: The loss is not one function of one output.
     """
 
     def __init__(self, model: Any, columns: int, *, soft: bool = False) -> None:
@@ -125,6 +124,13 @@ class Rows:
         if self.kind == "binary":
             return ops.sigmoid(_logit(outputs) * factor)
         return ops.softmax(ops.log(ops.clip(outputs, 1e-7, 1.0)) * factor)
+
+
+def divergence(logs: Tensor, others: Tensor) -> Tensor:
+    """Kullback-Leibler divergence (B,) of log-probabilities (B, K) from others."""
+    from keras import ops
+
+    return ops.sum(ops.exp(logs) * (logs - others), axis=1)
 
 
 def _logit(p: Tensor) -> Tensor:

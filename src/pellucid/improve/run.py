@@ -80,7 +80,7 @@ def improve(
         loss = data loss + sum over penalties,   e.g. L2: strength * sum over i of w_i^2
 
     The model keeps the user's optimizer, loss, metrics and penalties of its own. After every epoch the data loss and
-    each penalty are found with the same weights, in inference mode on the whole training set, so that they add up.
+    each penalty are found with the same weights, in inference mode on rows of the training set, so that they add up.
 
     Args:
         build: A function without arguments that returns a compiled Keras model.
