@@ -85,7 +85,7 @@ def mixed(quick):
 def test_a_measure_that_makes_no_sense_is_a_blank_with_its_reason(mixed):
     assert [mixed.row("plain", name).verdict for name in ("regression_calibration", "subgroups")] == ["blank"] * 2
     assert "no column" in mixed.blanks["plain: subgroups"]
-    assert mixed.row("plain", "calibration_error").value is not None
+    assert 0 <= mixed.row("plain", "calibration_error").value <= 1
     assert "–" in mixed.markdown()
 
 
