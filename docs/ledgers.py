@@ -196,7 +196,7 @@ def heart() -> tuple[pl.Dataset, pl.Dataset, pl.Dataset]:
     """Patients of Cleveland to learn from, those of Hungary, Switzerland and VA Long Beach to judge by."""
     found, where = hospitals()
     elsewhere = np.flatnonzero(where != "Cleveland")
-    return thirds(_unnamed(found.train), _unnamed(found.test.take(elsewhere)))
+    return thirds(_unnamed(found.train), replace(_unnamed(found.test.take(elsewhere)), groups=where[elsewhere]))
 
 
 def mnist() -> tuple[pl.Dataset, pl.Dataset, pl.Dataset]:

@@ -316,3 +316,24 @@ def test_a_builder_must_make_a_new_model_each_time():
     pl.improve(lambda: net, pl.Recipe(), train=(X, Y), fit={"epochs": 1})
     with pytest.raises(InvalidInput, match="expected a new model at every call"):
         pl.improve(lambda: net, pl.Recipe(), train=(X, Y), fit={"epochs": 1})
+
+
+def two_inputs():
+    first, second = keras.Input((4,), name="first"), keras.Input((2,), name="second")
+    score = keras.layers.Dense(1, activation="sigmoid")(keras.layers.concatenate([first, second]))
+    net = keras.Model({"first": first, "second": second}, score)
+    net.compile("adam", "binary_crossentropy", metrics=["accuracy", "AUC"], **FAST)
+    return net
+
+
+@pytest.mark.parametrize("batch", [1, 32])
+@pytest.mark.parametrize("kind", [float, int, "float32"])
+def test_log_is_what_evaluate_finds(batch, kind):
+    """Few rows are evaluated in one pass, and more (here with a batch of 1) by Keras: both find what `evaluate` does."""
+    x, y = {"first": X.astype(float), "second": X[:, :2] * 2.0}, Y.astype(kind)
+    held = {name: part[:40] + 0.5 for name, part in x.items()}, y[:40]
+    run = improve(two_inputs, pl.Recipe(), train=(x, y), validation=held, fit={"epochs": 2, "batch_size": batch})
+    for before, data in (("", (x, y)), ("val_", held)):
+        expected = run.model.keras.evaluate(*data, verbose=0, return_dict=True)
+        for name in ("loss", "accuracy", "AUC"):
+            assert run.history[before + name][-1] == pytest.approx(expected[name], rel=1e-5)

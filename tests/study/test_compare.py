@@ -53,7 +53,7 @@ def test_the_usual_columns_say_which_way_is_better(found):
         "corruption_robustness.accuracy": ("higher", True), "faithfulness.deletion": ("higher", False),
     }  # fmt: skip
     assert not found.blanks
-    assert found.cost["parameters"].tolist() == [[4, 4], [4, 4]]
+    assert found.cost["parameters"].tolist() == found.cost["nonzero"].tolist() == [[4, 4], [4, 4]]
     assert (found.cost["seconds"] > 0).all()
 
 

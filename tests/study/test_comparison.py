@@ -23,7 +23,7 @@ def error(value):
 def made():
     """A comparison of scores made by hand: `test` and `validation` have accuracy and calibration error by recipe and seed."""
 
-    def of(validation=None, test=None, seconds=None, failed=(), seeds=5):
+    def of(validation=None, test=None, seconds=None, failed=(), seeds=5, size=None, luck=0.002):
         draw = np.random.default_rng(1)
         data = {part: pl.Dataset(np.zeros((n, 1)), np.arange(n) % 2) for part, n in SIZES.items()}
         held = {"validation": validation, "test": test}
@@ -31,15 +31,16 @@ def made():
         plan = Plan(lambda: None, RECIPES, tuple(range(seeds)), parts, [pl.CalibrationError()])
         done = []
         for name, seed in plan.tasks:
-            luck = draw.normal(0, 0.002)
+            shift = draw.normal(0, 1) * luck
             quality = {
-                p: {"accuracy": m[name][0] + luck, "log_loss": 1 - m[name][0] - luck} for p, m in held.items() if m
+                p: {"accuracy": m[name][0] + shift, "log_loss": 1 - m[name][0] - shift} for p, m in held.items() if m
             }
-            errors = {p: error(m[name][1] + luck) for p, m in held.items() if m}
+            errors = {p: error(m[name][1] + shift) for p, m in held.items() if m}
             why = "diverged: the loss became nan" if name in failed and seed == 2 else ""
             seen = {"train": {"accuracy": 0.95, "log_loss": 0.05}, **quality}
-            took = (seconds or {}).get(name, 1.0) * (1 + abs(luck))
-            done.append(Trial(name, seed, {} if why else seen, {} if why else errors, took, 7, failed=why))
+            took = (seconds or {}).get(name, 1.0) * (1 + abs(shift))
+            numbers = (size or {}).get(name, (7, 6))
+            done.append(Trial(name, seed, {} if why else seen, {} if why else errors, took, *numbers, failed=why))
         return assembled(plan, done, 0.95)
 
     return of
@@ -127,6 +128,22 @@ def test_nothing_shown_says_how_much_is_ruled_out(made):
     told = made(same, same).effects[0]
     assert told.startswith("mixed: no difference shown in 5 quantities, and accuracy may differ by −0.")
     assert made(same, same, seeds=1).effects[0] == "mixed: no difference shown in 5 quantities."
+
+
+def test_seeds_that_agree_are_no_proof_that_others_would(made):
+    same = dict.fromkeys(RECIPES, (0.8, 0.05))
+    told = made(same, same, luck=0.0).effects[0]
+    assert told == "mixed: no difference shown in 5 quantities; accuracy is the same with all 5 seeds."
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"),
+    [((70, 60), "10.0 times the parameters"), ((7, 3), "0.500 times the parameters that are not zero"), ((7, 6), "")],
+)
+def test_size_is_told_once_and_zeros_where_they_are_many(made, numbers, told):
+    found = made(VALIDATION, TEST, size={"mixed": numbers}).effects[0]
+    assert "parameters" not in found if not told else told in found
+    assert found.count("parameters") == bool(told)
 
 
 def test_a_smaller_gap_beside_a_worse_quality_is_no_gain(made):

@@ -121,24 +121,25 @@ class SpectralNorm(_OfMatrices):
     slot = "spectral_norm"
 
     def keeps(self, value: Array) -> Array:
-        """The right singular vector (units,) as some rounds from a fixed start find it."""
+        """The right singular vector (units, 1) as some rounds from a fixed start find it."""
         w = _matrix(value)
         v = np.random.default_rng(0).normal(size=w.shape[1])
         for _ in range(_ROUNDS):
             v = w.T @ (w @ v)
             v /= max(float(np.linalg.norm(v)), _SMALL)
-        return v.astype(value.dtype)
+        return v[:, None].astype(value.dtype)
 
     def penalty(self, value: Tensor, kept: Any = None) -> Tensor:
-        """Half of `strength` times the square of u'Wv; u and v are moved on by one round and count as constant."""
+        """Half of `strength` times |u'W|^2 with u = Wv / |Wv|: its gradient for a u that is constant is sigma u v', v moved on by
+        half a round, which is what is kept.
+        """
         from keras import ops
 
         w = ops.reshape(value, (-1, value.shape[-1]))
-        still = ops.stop_gradient(w)
-        u = _unit(ops.matmul(still, kept.value))
-        v = _unit(ops.matmul(u, still))
-        kept.assign(v)
-        return ops.square(ops.sum(ops.matmul(u, w) * v)) * (self.strength / 2)  # type: ignore[operator]
+        u = _unit(ops.matmul(ops.stop_gradient(w), kept.value))
+        stretched = ops.matmul(ops.reshape(u, (1, -1)), w)
+        kept.assign(ops.reshape(_unit(ops.stop_gradient(stretched)), (-1, 1)))
+        return ops.sum(ops.square(stretched)) * (self.strength / 2)  # type: ignore[operator]
 
     def exactly(self, value: Array) -> float:
         """The same in 64 bits, by the singular values."""
@@ -152,4 +153,4 @@ def _matrix(value: Array) -> Array:
 def _unit(vector: Tensor) -> Any:
     from keras import ops
 
-    return vector / ops.maximum(ops.norm(vector), _SMALL)
+    return vector * ops.rsqrt(ops.maximum(ops.sum(ops.square(vector)), _SMALL**2))

@@ -174,7 +174,7 @@ def _trained(
     batch = training.batch_size(fit)
     ledger = Ledger(trained, recipe.remedies, step, batch)
     parts = [Part(model, data, rows=logged(len(data), seed)), *([Part(model, held, "val_")] if held else [])]
-    log = Log(model, ledger, parts, 4 * batch, logged(len(learnt), seed))
+    log = Log(model, ledger, parts, batch, logged(len(learnt), seed))
     fed = learnt if step is None else Dataset(step.given(), learnt.y)
     interrupted = False
     with ledger.charged():

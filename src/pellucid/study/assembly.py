@@ -95,10 +95,8 @@ def _values(trial: Trial, part: str, measures: int) -> list[float]:
 
 
 def _cost(grid: Grid) -> dict[str, Floats]:
-    return {
-        "seconds": np.array([[np.nan if t.failed else t.seconds for t in row] for row in grid]),
-        "parameters": np.array([[np.nan if t.failed else t.parameters for t in row] for row in grid], float),
-    }
+    names = ("seconds", "parameters", "nonzero")
+    return {n: np.array([[np.nan if t.failed else getattr(t, n) for t in row] for row in grid], float) for n in names}
 
 
 # -- what is missing, and what is chosen -------------------------------------------------------------------------------

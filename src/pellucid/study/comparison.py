@@ -31,7 +31,8 @@ class Comparison(Record):
         scores: By part ("train", "validation", "test") an array (R, S, M), NaN where there is no number.
         judged: The part that the table is about.
         rows: The table: the mean of each quantity under each recipe, its paired difference from the reference, and a verdict.
-        cost: "seconds" of training and "parameters", arrays (R, S). They are told, and not tested.
+        cost: "seconds" of training, "parameters" and those that are not zero ("nonzero"), arrays (R, S). They are told, and not
+            tested.
         sizes: Examples in each part.
         failures: Recipes of which a training diverged, with the seeds and the reason.
         blanks: Quantities that are missing for a recipe, by "recipe: quantity", with the reason.

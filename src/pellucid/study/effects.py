@@ -59,10 +59,17 @@ def _no_gain(rows: Sequence[Row], named: Mapping[str, Quantity], prices: Sequenc
     tested = [row for row in rows if row.verdict == NONE]
     if not tested:
         return "nothing could be compared"
-    first = tested[0]
-    width = f", and {named[first.metric].label} may differ by {_around(first, named[first.metric])}"
-    shown = first.difference_interval is not None and math.isfinite(first.difference_interval.width)
-    return f"no difference shown in {counted(len(tested), 'quantity', 'quantities')}{width if shown else ''}"
+    return f"no difference shown in {counted(len(tested), 'quantity', 'quantities')}{_room(tested[0], named)}"
+
+
+def _room(row: Row, named: Mapping[str, Quantity]) -> str:
+    """By how much a quantity may differ that is not shown to; seeds that all agree are no proof that others would."""
+    label, around = named[row.metric].label, row.difference_interval
+    if around is None or not math.isfinite(around.width):
+        return ""
+    if around.width == 0 and not row.difference:
+        return f"; {label} is the same with all {row.seeds} seeds"
+    return f", and {label} may differ by {_around(row, named[row.metric])}"
 
 
 def _those(rows: Iterable[Row], named: Mapping[str, Quantity], verdicts: tuple[str, ...]) -> list[str]:
@@ -90,14 +97,22 @@ def _around(row: Row, quantity: Quantity) -> str:
 def price(comparison: Any, name: str) -> tuple[list[str], list[str]]:
     """What of the reference's time and size a recipe saves, and what it takes more of, in words."""
     ratio, interval = of_time(comparison, name)
-    sizes = comparison.cost["parameters"][[list(comparison.recipes).index(n) for n in (name, comparison.reference)]]
     told: tuple[list[str], list[str]] = ([], [])
     if max(ratio, 1 / ratio if ratio else 1) >= WORTH_TELLING and not (interval.low <= 1 <= interval.high):
         told[ratio > 1].append(f"{figure(ratio)} times the training time")
-    own, base = (float(np.nanmean(s)) if np.isfinite(s).any() else 0.0 for s in sizes)
-    if own != base and own and base:
-        told[own > base].append(f"{figure(own / base)} times the parameters")
+    size, left = (_of_size(comparison, name, kind) for kind in ("parameters", "nonzero"))
+    if size != 1:
+        told[size > 1].append(f"{figure(size)} times the parameters")
+    if left != 1 and max(left / size, size / left) >= WORTH_TELLING:
+        told[left > 1].append(f"{figure(left)} times the parameters that are not zero")
     return told
+
+
+def _of_size(comparison: Any, name: str, kind: str) -> float:
+    """The size of a recipe's model in units of the reference's; 1 where either is not known."""
+    sizes = comparison.cost[kind][[list(comparison.recipes).index(n) for n in (name, comparison.reference)]]
+    own, base = (float(np.nanmean(s)) if np.isfinite(s).any() else 0.0 for s in sizes)
+    return own / base if own and base else 1.0
 
 
 def of_time(comparison: Any, name: str) -> tuple[float, Interval]:

@@ -13,6 +13,7 @@ from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.model import Model
 from pellucid.core.record import Provenance, Record, Stopwatch, versions
+from pellucid.core.tensors import to_array
 from pellucid.errors import PellucidError, TrainingDiverged
 from pellucid.improve.recipe import Recipe
 from pellucid.improve.run import Run, improve
@@ -53,6 +54,7 @@ class Trial(Record):
         measured: By part what each measure found, in order; without what lies behind it.
         seconds: Time of training.
         parameters: Numbers that training changes.
+        nonzero: Those of them that are not zero afterwards.
         evaluations: Rows given to the model, in training and by the measures.
         failed: Why there is nothing, where training diverged.
         made_of: Fingerprints of what it was made of.
@@ -64,6 +66,7 @@ class Trial(Record):
     measured: Mapping[str, tuple[Measurement, ...]] = field(default_factory=dict)
     seconds: float = float("nan")
     parameters: int = 0
+    nonzero: int = 0
     evaluations: int = 0
     failed: str = ""
     made_of: Mapping[str, str] = field(default_factory=dict)
@@ -108,8 +111,9 @@ def _looked_at(run: Run, plan: Plan, name: str, seed: int, seconds: float) -> Tr
     spent = run.provenance.evaluations + sum(map(len, parts.values()))
     spent += sum(m.provenance.evaluations for each in found.values() for m in each)
     kept = {part: tuple(map(_slim, each)) for part, each in found.items()}
-    size = sum(int(np.prod(w.shape)) for w in model.weights)
-    return Trial(name, seed, quality, kept, seconds, size, spent, versions=versions())
+    weights = [to_array(w) for w in model.weights]
+    size, left = (int(sum(map(count, weights))) for count in (np.size, np.count_nonzero))
+    return Trial(name, seed, quality, kept, seconds, size, left, spent, versions=versions())
 
 
 def performance(model: Model, data: Dataset) -> dict[str, float]:
