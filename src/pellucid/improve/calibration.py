@@ -121,7 +121,7 @@ class VectorScaling(_Calibration):
 
     References:
         Guo, Pleiss, Sun and Weinberger 2017, arXiv:1706.04599. Platt 1999, "Probabilistic outputs for support vector machines and
-        comparisons to regularized likelihood methods", Advances in Large Margin Classifiers, doi:10.7551/mitpress/1113.001.0001.
+        comparisons to regularized likelihood methods", Advances in Large Margin Classifiers, doi:10.7551/mitpress/1113.003.0008.
 
     Limits:
         The predicted class may change. Its 2 K numbers take rows of every class; with few, TemperatureScaling is safer.
