@@ -184,7 +184,7 @@ def test_dropout_and_normalization_go_on_in_a_changed_step():
             [
                 keras.Input((4,)),
                 keras.layers.Dense(8, activation="tanh", activity_regularizer="l2"),
-                keras.layers.BatchNormalization(momentum=0.5),
+                keras.layers.BatchNormalization(momentum=0.98),
                 keras.layers.Dropout(0.5),
                 keras.layers.Dense(3),
             ]
@@ -193,7 +193,7 @@ def test_dropout_and_normalization_go_on_in_a_changed_step():
         net.compile(keras.optimizers.SGD(0.0), loss, jit_compile=keras.backend.backend() == "jax")
         return net
 
-    fit = {"epochs": 2, "batch_size": 64, "shuffle": False}
+    fit = {"epochs": 30, "batch_size": 64, "shuffle": False}
     found = []
     for recipe in (
         pl.Recipe(),
@@ -205,10 +205,10 @@ def test_dropout_and_normalization_go_on_in_a_changed_step():
         run = pl.improve(make, recipe, train=(X, Y), fit=fit, progress=False)
         net = run.model.keras
         hidden = np.tanh(X.astype(float) @ net.get_weights()[0])
-        moved = 0.75 * hidden.mean(0)  # from 0, half the way twice
+        moved = (1 - 0.98**30) * hidden.mean(0)  # from 0, a 50th of the way 30 times
         np.testing.assert_allclose(net.layers[1].moving_mean.numpy(), moved, atol=1e-5)
         found.append(run.history["running"]["loss"])
         assert found[-1][0] != found[-1][1]
     activity = 0.01 * (np.tanh(X.astype(float) @ net.get_weights()[0]) ** 2).sum() / 64
     assert found[0][0] > activity
-    np.testing.assert_allclose(found[1], found[0], rtol=0.2)
+    np.testing.assert_allclose(np.mean(found[1]), np.mean(found[0]), rtol=0.1)  # 30 draws of each, whose spread is 0.15

@@ -13,12 +13,12 @@ from pellucid.core.randomness import some, stream
 from pellucid.improve.ledger import Ledger
 from pellucid.shapes import Array
 
-FEWEST, SHARE = 500, 50
+FEWEST, SHARE = 256, 50
 """Training rows that are logged after an epoch: so many, or one in so many; a log of all would cost a third of training."""
 
 AT_ONCE = 16
 """Rows, in batches of training, that are evaluated in one pass: without its gradients a pass needs far less memory, and Keras
-takes longer to set up the input of `evaluate` (80 ms on TensorFlow) than a small model takes for 500 rows (2 ms)."""
+takes longer to set up the input of `evaluate` (80 ms on TensorFlow) than a small model takes for the rows (2 ms)."""
 
 
 class Part:
@@ -66,18 +66,18 @@ class Log:
 
         class Writing(Callback):
             def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-                row = log.written(log._parts, log._priced)
+                row = log.written()
                 log.rows.append(row | {"running": dict(logs or {})})
                 if logs is not None:
                     logs.update({n: v for n, v in row.items() if n.startswith("val_") or n == "data_loss"})
 
         return Writing()
 
-    def written(self, parts: Sequence[Part], priced: Array) -> dict[str, Any]:
-        """Loss, data loss, prices and metrics of parts of the data, at the present weights."""
-        penalty = self._ledger.amounts(priced)
+    def written(self) -> dict[str, Any]:
+        """Loss, data loss, prices and metrics of the parts of the data, at the present weights."""
+        penalty = self._ledger.amounts(self._priced)
         row: dict[str, Any] = {"penalty": penalty}
-        for part in parts:
+        for part in self._parts:
             with self._ledger.waived():
                 found = part.evaluated(self._model, self._batch)
             data_loss = found.pop("loss")
@@ -85,11 +85,9 @@ class Log:
             row |= {f"{part.before}{name}": value for name, value in found.items()}
         return row
 
-    def whole(self, kept: int, train: Part, priced: Array) -> None:
-        """Write the epoch `kept` once more, of all training rows and the weights that the model has now."""
-        more = len(train.rows) > len(self._parts[0].rows) or len(priced) > len(self._priced)
-        if more or kept < len(self.rows) - 1:
-            self.rows[kept] |= self.written([train, *self._parts[1:]], priced)
+    def again(self, epoch: int) -> None:
+        """Write an epoch once more, with the weights that the model has now: the end of training may have changed them."""
+        self.rows[epoch] |= self.written()
 
     def columns(self) -> dict[str, Any]:
         """The log as arrays by name, one number an epoch."""

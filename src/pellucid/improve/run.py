@@ -31,8 +31,8 @@ class Run(WithModel):
         history: By name an array with one number an epoch, all of them found after the epoch with its last weights, in
             inference mode: `loss` = `data_loss` (the compiled loss) + the sum of `penalty` (a dict by name: "l2", "l1", and
             "own" for what the model was built with), and every compiled metric; with `val_` before it the same on validation
-            data. Of more than 500 training rows 500 are logged, drawn once, or a 50th if that is more; all of them at the
-            epoch `kept`. `running` is Keras's own log: averages over an epoch's batches, while weights and dropout changed.
+            data. Of more than 256 training rows 256 are logged, drawn once, or a 50th if that is more. `running` is Keras's own
+            log: averages over an epoch's batches, while weights and dropout changed.
         recipe: What was done.
         kept: The epoch, from 0, whose weights the model has: the last, unless a schedule went back to a better one.
         interrupted: Whether training was ended by Ctrl-C; the model is then that of the last whole epoch.
@@ -109,7 +109,7 @@ def improve(
         True
 
     Limits:
-        The log costs a pass over at most 500 training rows an epoch, or a 50th of them, and over all of them once. Losses that
+        The log costs a pass over at most 256 training rows an epoch, or a 50th of them; `measure` looks at all. Losses that
         layers add themselves (activity penalties) are part of the data loss. Ctrl-C ends training early: what is done is given
         back, as it was after the last whole epoch.
     """
@@ -189,7 +189,7 @@ def _trained(
         last = len(log.rows) - 1
         best = next((call.best_epoch for call in schedules if getattr(call, "best_weights", None)), last)
         kept = last if interrupted else int(best)
-        log.whole(kept, Part(model, data), np.arange(len(learnt)))
+        log.again(kept)
     return _Trained(model, log.columns(), kept, _notes(kept, last, interrupted), interrupted)
 
 
