@@ -2,8 +2,8 @@
 
     python examples/spread_of_values.py [--splits 10] [--epochs 40]
 
-Each network gives a mean and the logarithm of a variance, and learns by the likelihood of a normal distribution. Five of them are a
-mixture, which is taken for a normal distribution of the same mean and variance:
+Each network gives a mean and the logarithm of a variance, and learns by the likelihood of a normal distribution. Five of them
+are a mixture, which is taken for a normal distribution of the same mean and variance:
 
     mean = 1/M sum_m mean_m,    variance = 1/M sum_m (variance_m + mean_m^2) - mean^2
 

@@ -303,6 +303,6 @@ def test_members_together_know_better():
 def test_several_networks_know_their_spread_better():
     """Published (Lakshminarayanan et al. 2017): five have the better likelihood; their error may even be larger."""
     compared = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "spread_of_values.py"))["compared"]
-    found = compared(splits=8, epochs=40)
+    found = compared(splits=6, epochs=40)
     gain = found[:, 1, 1] - found[:, 0, 1]
     assert gain.mean() + stats.t.ppf(0.95, len(gain) - 1) * stats.sem(gain) < 0
