@@ -122,3 +122,10 @@ def test_labels_read_as_words():
     assert [Quantity(n).label for n in ("gap.log_loss", "subgroups.accuracy", "calibration_error")] == [
         "gap in log loss", "subgroups (accuracy)", "calibration error",
     ]  # fmt: skip
+
+
+def test_a_difference_within_rounding_is_none():
+    values = np.array([0.9, 0.8, 0.7])
+    mean, around, p = paired_difference(values * (1 + 3e-7), values)
+    assert (mean, around.low, around.high, p) == (0, 0, 0, 1)
+    assert paired_difference(values * 1.001, values)[2] < 0.01
