@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pellucid as pl
-from pellucid.measure.bins import binned, debiased_square, edges, estimate, plug_in
+from pellucid.measure.bins import binned, bounds, debiased_square, edges, estimate, plug_in
 
 
 def true_error(confidence, rate, inner, norm=1):
@@ -170,3 +170,24 @@ def test_a_model_that_says_1_and_is_right_is_not_known_to_stay_so(rows):
     found = estimate(np.ones(rows), np.ones(rows, bool), np.array([]), np.random.default_rng(0))
     assert (found.value, found.interval.low) == (0, 0)
     assert found.interval.high == pytest.approx(1 - 0.025 ** (1 / rows))
+
+
+def test_a_model_that_is_sure_and_right_errs_by_little_in_all_bins_together():
+    """Ten of fifteen bins of 30 rows are all hits: each alone allows an error of 12 %, but not all of them at once."""
+    confidence, hit = np.sort(1 - np.random.default_rng(1).beta(0.3, 12, 449)), np.ones(449, bool)
+    hit[[1, 5, 9, 13, 17, 21, 30, 45]] = False
+    found = estimate(confidence, hit, edges(confidence, 15, "equal-mass"), np.random.default_rng(0))
+    assert found.interval.low == 0
+    assert found.interval.high < (1 - confidence.mean()) + 0.036  # 8 of 449 wrong: at most 3.5 % are
+
+
+@pytest.mark.parametrize("norm", [1, 2])
+def test_bounds_of_all_bins_hold(norm):
+    g, missed = np.random.default_rng(0), 0
+    for _ in range(500):
+        confidence = 1 - g.beta(1, 40, 300)
+        rate = np.clip(confidence - g.choice([0, 0.02, 0.1]), 0, 1)
+        inner = edges(confidence, 15, "equal-mass")
+        around = bounds(binned(confidence, g.random(300) < rate, inner), norm, 0.95)
+        missed += true_error(confidence, rate, inner, norm) not in around
+    assert missed <= 25

@@ -158,7 +158,7 @@ def inverted(trial: Trial, norm: float, level: float) -> ErrorEstimate:
         high = max(high, clopper_pearson(0, int(found.count.sum()), level).high - value)
     interval = Interval(min(low, value), max(high, value), level, "consistency resampling")
     if max(upper) < seen or max(lower) < seen:  # accuracies reached 0 or 1 before this shape spanned the interval
-        wide = _bounds(found, norm, level)
+        wide = bounds(found, norm, level)
         interval = Interval(min(wide.low, interval.low), max(wide.high, interval.high), level, wide.kind)
     return ErrorEstimate(seen, value, interval, float((1 + np.sum(drawn >= seen)) / (1 + DRAWS)))
 
@@ -176,16 +176,22 @@ def expected_range(found: Bins, level: float) -> tuple[Floats, Floats]:
     return np.floor(low + 1e-9) / count, np.ceil(high - 1e-9) / count  # hits come whole
 
 
-def _bounds(found: Bins, norm: float, level: float) -> Interval:
-    """The least and largest error that exact intervals of every bin's accuracy allow, their level shared out evenly."""
-    share = 1 - (1 - level) / len(found.count)
+def bounds(found: Bins, norm: float, level: float) -> Interval:
+    """The least and largest error that exact intervals of every bin's accuracy allow, and that of all bins together.
+
+    In a bin |a - c| <= (1 - a) + (1 - c) and <= a + c, so that a model which is nearly always right, and sure, errs by little
+    whatever its small bins may hold. Half of what may go wrong is given to all bins together, half shared out evenly.
+    """
+    share = 1 - (1 - level) / 2 / len(found.count)
     hits = np.rint(found.accuracy * found.count).astype(int)
     each = [clopper_pearson(int(h), int(n), share) for h, n in zip(hits, found.count, strict=True)]
     low, high = (np.array(ends) for ends in zip(*each, strict=True))
     near = np.maximum(0, np.maximum(low - found.confidence, found.confidence - high))
     far = np.maximum(np.abs(low - found.confidence), np.abs(high - found.confidence))
     least, most = (float(plug_in(found.weight, side, norm)) for side in (near, far))
-    return Interval(least, most, level, "clopper-pearson in every bin")
+    all_of, said = clopper_pearson(int(hits.sum()), int(found.count.sum()), level), float(found.weight @ found.confidence)
+    together = min(2 - all_of.low - said, all_of.high + said) ** (1 / norm)
+    return Interval(least, min(most, together), level, "clopper-pearson in every bin")
 
 
 def shape(found: Bins, otherwise: Floats | float = -1.0) -> Floats:
