@@ -32,6 +32,11 @@ def test_by_hand():
     assert drops["C"]["value"] == pytest.approx(-0.05)
     assert (drops["C"]["interval"].low, drops["B"]["interval"].low) == (ends[1].low, ends[0].low)
     assert "60\u202f%" in found.detail["explanation"]
+    assert " in B (50 rows)" in found.detail["explanation"]
+    by_month = measured(
+        np.concatenate([np.arange(40) < 36, np.arange(50) < 30]), np.repeat(["2", "3"], [40, 50]), reference="2"
+    )
+    assert " in site 3 (50 rows)" in by_month.detail["explanation"]
 
 
 @pytest.mark.slow

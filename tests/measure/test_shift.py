@@ -131,7 +131,8 @@ def test_images_and_texts_along_directions():
     g = np.random.default_rng(9)
     images = g.normal(size=(300, 8, 8, 1)).astype("float32")
     bright = images[150:] + np.linspace(0, 2, 8)[:, None, None]
-    assert found(images[:150], bright).verdict == "shift"
+    told = found(images[:150], bright)
+    assert (told.verdict, " of 32 directions surely differ" in told.detail["explanation"]) == ("shift", True)
     assert found(images[:150], images[150:]).verdict == "no shift found"
     words = g.integers(1, 30, (300, 12))
     other = np.where(g.random((150, 12)) < 0.4, 3, words[150:])

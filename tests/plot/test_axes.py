@@ -6,7 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pellucid.plot.axes import Frame, Scale, limits, tick_label, ticks
+from pellucid.plot.axes import Frame, Scale, limits, spaced, tick_label, ticks
+from pellucid.plot.scene import text_width
+from pellucid.plot.theme import SMALL
 
 
 def test_scale_is_straight_and_stops_at_its_edges():
@@ -29,6 +31,16 @@ def test_ticks_are_round_few_and_inside(low, width):
 
 def test_labels():
     assert [tick_label(0.25, True), tick_label(-0.5, False), tick_label(1200, False)] == ["25 %", "−0.5", "1,200"]
+
+
+def test_labels_that_would_touch_are_left_out():
+    scale = Scale(0.9927, 0.9946, 0.0, 100.0)
+    found = spaced(scale, True, 4)
+    assert 1 <= len(found) < len(ticks(0.9927, 0.9946, 4))
+    wide = [text_width(tick_label(t, True), SMALL) for t in found]
+    for (a, b), (w, v) in zip(pairwise(found), pairwise(wide), strict=True):
+        assert scale(b) - scale(a) > (w + v) / 2
+    assert spaced(Scale(0, 1, 0, 300), False) == ticks(0, 1)
 
 
 def test_limits_hold_everything_and_never_collapse():

@@ -189,7 +189,10 @@ def bounds(found: Bins, norm: float, level: float) -> Interval:
     near = np.maximum(0, np.maximum(low - found.confidence, found.confidence - high))
     far = np.maximum(np.abs(low - found.confidence), np.abs(high - found.confidence))
     least, most = (float(plug_in(found.weight, side, norm)) for side in (near, far))
-    all_of, said = clopper_pearson(int(hits.sum()), int(found.count.sum()), level), float(found.weight @ found.confidence)
+    all_of, said = (
+        clopper_pearson(int(hits.sum()), int(found.count.sum()), level),
+        float(found.weight @ found.confidence),
+    )
     together = min(2 - all_of.low - said, all_of.high + said) ** (1 / norm)
     return Interval(least, min(most, together), level, "clopper-pearson in every bin")
 

@@ -138,7 +138,7 @@ def judged(drop: Interval, tolerance: float) -> str:
 
 def _told(metric: Metric, sides: tuple[Group, Group], drop: str, verdict: str) -> str:
     seen = [
-        f"{stated(g.found.value, g.found.interval, percent=metric.share)} in {g.value} ({counted(len(g.rows), 'row')})"
+        f"{stated(g.found.value, g.found.interval, percent=metric.share)} in {_called(g)} ({counted(len(g.rows), 'row')})"
         for g in sides
     ]
     what = f"The {metric.label} is {seen[0]} and {seen[1]}, the largest drop: {drop}"
@@ -147,3 +147,8 @@ def _told(metric: Metric, sides: tuple[Group, Group], drop: str, verdict: str) -
         "holds": f"{what}; in no domain is it worse by more than that matters.",
         "no drop shown": f"{what}; no drop is shown, but one at the upper end cannot be ruled out.",
     }[verdict]
+
+
+def _called(group: Group) -> str:
+    """A domain by its name: "Hungary", but "month 3"."""
+    return group.value if any(map(str.isalpha, group.value)) else f"{group.attribute} {group.value}"

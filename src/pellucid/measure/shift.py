@@ -123,7 +123,8 @@ class ShiftDetection(Measure):
             "columns": columns, "mmd": size, "p": p, "alarms": alarms, "recording": recording, "rows": tuple(map(len, sides)),
         }  # fmt: skip
         surely = [c["column"] for c in columns if c["adjusted_p"] <= miss]
-        told = _told(stated(area.value, area.interval), surely, len(columns), alarms, recording)
+        noun = "column" if train.kind == "tabular" else "direction"
+        told = _told(stated(area.value, area.interval), surely, counted(len(columns), noun), alarms, recording)
         verdict = "shift" if alarms else "no shift found"
         return Measurement(self.quantity, area.value, area.interval, verdict, {"explanation": told, **detail})
 
@@ -355,14 +356,14 @@ def told_apart(one: Floats, two: Floats, level: float, generator: np.random.Gene
 
 
 def _told(
-    area: str, surely: Sequence[str], count: int, alarms: Sequence[str], recording: Sequence[dict[str, Any]]
+    area: str, surely: Sequence[str], every: str, alarms: Sequence[str], recording: Sequence[dict[str, Any]]
 ) -> str:
     apart = f"a classifier tells test rows from training rows with an AUROC of {area}"
     if not alarms:
-        return f"No shift is found: {apart}, and none of {counted(count, 'column')} surely differs."
+        return f"No shift is found: {apart}, and none of {every} surely differs."
     verb = "differs" if len(surely) == 1 else "differ"
-    which = f"{counted(len(surely), 'column')} of {count} surely {verb} ({_listed(surely)})"
-    said = f"Test rows are not drawn like training rows: {apart}; {which if surely else f'none of {count} columns alone does'}."
+    which = f"{len(surely)} of {every} surely {verb} ({_listed(surely)})" if surely else f"none of {every} alone does"
+    said = f"{apart[0].upper()}{apart[1:]}; {which}."
     if not recording:
         return said
     each = _listed([f"{r['column']} is {r['what']} in {_share(r['train'])} and {_share(r['test'])}" for r in recording])

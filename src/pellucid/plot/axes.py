@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from pellucid.core.numbers import figure
-from pellucid.plot.scene import Area, Line, Mark, Point, Text
+from pellucid.plot.scene import Area, Line, Mark, Point, Text, text_width
 from pellucid.plot.theme import SMALL
 from pellucid.shapes import Floats
 
@@ -42,6 +43,17 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     digits = 2 - math.floor(math.log10(step))  # enough for 2.5 times a power of ten, however far from zero the range is
     return [round(k * step, digits) for k in range(first, last + 1)]
+
+
+def spaced(scale: Scale, percent: bool, about: int = 5) -> list[float]:
+    """Ticks of a horizontal scale, so few that no label touches the next."""
+    for count in range(about, 0, -1):
+        found = ticks(scale.low, scale.high, count)
+        half = [text_width(tick_label(t, percent), SMALL) / 2 + 4 for t in found]
+        ends = [(scale(t) - h, scale(t) + h) for t, h in zip(found, half, strict=True)]
+        if all(left[1] <= right[0] for left, right in pairwise(ends)):
+            return found
+    return found[:1]
 
 
 def tick_label(number: float, percent: bool) -> str:
@@ -98,7 +110,7 @@ class Frame:
             y = self.y(tick)
             marks.append(Line([(left, y), (right, y)], "rule", 1))
             marks.append(Text(left - 8, y + 4, tick_label(tick, percent_y), "muted", SMALL, "end"))
-        for tick in ticks(self.x.low, self.x.high, 5):
+        for tick in spaced(self.x, percent_x):
             x = self.x(tick)
             marks.append(Line([(x, base), (x, base + 4)], "reference", 1))
             marks.append(Text(x, base + 18, tick_label(tick, percent_x), "muted", SMALL, "middle"))

@@ -53,9 +53,14 @@ def reliability(measurement: Measurement) -> Picture:
         marks.append(frame.band(said, np.clip(least, start, 1), np.clip(most, start, 1), "reference"))
     marks.append(frame.line((start, 1), (start, 1), "reference", 1.5, "4 3"))
     marks += _bins(frame, said, came, count, (low, high))
-    third, half = frame.point(*[start + 0.36 * (1 - start)] * 2), frame.point(*[start + 0.44 * (1 - start)] * 2)
-    marks.append(Text(third[0] - 8, third[1] - 8, "above: too modest", "muted", SMALL, "end"))
-    marks.append(Text(half[0] + 8, half[1] + 16, "below: too sure", "muted", SMALL))
+    left, right, top, base = (
+        frame.x.start,
+        frame.x.end,
+        frame.y.end,
+        frame.y.start,
+    )  # dots lie between the other corners
+    marks.append(Text(left + 8, top + 16, "above: too modest", "muted", SMALL))
+    marks.append(Text(right - 8, base - 32, "below: too sure", "muted", SMALL, "end"))
     table = tuple(zip(rounded(said), rounded(came), rounded(low), rounded(high), map(int, count), strict=True))
     error = figure(measurement.value, measurement.interval, percent=True)
     told = f"Calibration error {error}, {span(measurement.interval, percent=True)}: {measurement.verdict}."

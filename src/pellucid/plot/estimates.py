@@ -9,7 +9,7 @@ from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import figure, span
 from pellucid.core.resampling import Interval
 from pellucid.errors import InvalidInput
-from pellucid.plot.axes import Scale, limits, tick_label, ticks, whisker
+from pellucid.plot.axes import Scale, limits, spaced, tick_label, ticks, whisker
 from pellucid.plot.scene import Box, Dot, Line, Mark, Picture, Table, Text, shorten
 from pellucid.plot.theme import SMALL
 
@@ -64,7 +64,7 @@ def _row(item: Measurement | Row) -> Row | None:
 
 def _axis(scale: Scale, base: float, percent: bool, reference: float | None) -> list[Mark]:
     marks: list[Mark] = []
-    for tick in ticks(scale.low, scale.high, 4):
+    for tick in spaced(scale, percent, 4):
         marks.append(Line([(scale(tick), 8), (scale(tick), base)], "rule", 1))
         marks.append(Text(scale(tick), base + 16, tick_label(tick, percent), "muted", SMALL, "middle"))
     if reference is not None:
