@@ -23,11 +23,23 @@ def test_it_is_the_check_by_hand(model):
     (found,) = pl.measure(model, asked, train=X, test=X, seed=3)
     rows = X[some(80, 20, stream(3, "Faithfulness", "rows"))]
     seed = int(stream(3, "Faithfulness", "seed").integers(2**31))
-    e = pl.explain(model, rows, pl.GradientInput(), seed=seed)
+    first = model.scores(rows).argmax(1)
+    e = pl.explain(model, rows, pl.GradientInput(), pl.Margin(first, 1 - first), seed=seed)
     (by_hand,) = pl.verify(model, e, asked.check, seed=seed)
     assert (found.name, found.better) == ("faithfulness.insertion", "higher")
     assert found.value == pytest.approx(by_hand.value, rel=1e-5)
     assert found.interval.low == pytest.approx(by_hand.interval.low, rel=1e-4, abs=1e-6)
+
+
+def test_logits_and_logarithms_of_probabilities_are_judged_alike():
+    """An ensemble gives the logarithm of a mean: its scores move otherwise than logits do, its answers need not."""
+    keras.utils.set_random_seed(1)
+    inner = [keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3)]
+    logits = keras.Sequential(inner)
+    logarithms = keras.Sequential([*inner, keras.layers.Activation("log_softmax")])
+    asked = pl.Faithfulness(pl.Deletion(steps=4, rankings=5), examples=20)
+    one, two = (pl.measure(pl.wrap(net, output="logits"), asked, train=X, test=X)[0] for net in (logits, logarithms))
+    assert one.value == pytest.approx(two.value, rel=1e-4)
 
 
 def test_the_usual_method_starts_from_the_mean_row(model):

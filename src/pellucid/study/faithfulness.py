@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+import numpy as np
+
 from pellucid.core import options
 from pellucid.core.measurement import Measurement
 from pellucid.core.randomness import some
+from pellucid.core.target import Margin, Target
 from pellucid.errors import InvalidOption
 from pellucid.explain.base import Method, explain
 from pellucid.measure.base import Context, Measure
+from pellucid.shapes import Floats
 from pellucid.verify.base import Check, verify
 from pellucid.verify.faithfulness import Deletion
 
@@ -22,11 +26,14 @@ class Faithfulness(Measure):
     A sample of test rows is explained by `method`, and the explanations are checked by `check`; the value, its interval and
     its verdict are those of the check. Two models that are equally right may not be equally open to the same method.
 
+    Of a classifier the score is log p_a / p_b, a being the class predicted and b the next: the same number whether a model ends
+    in logits or, as an ensemble does, in the logarithm of a mean.
+
     Args:
         check: A check of `pl.verify` with a value, such as `pl.Deletion()` or `pl.ParameterRandomization()`.
         method: How to explain; None for `pl.IntegratedGradients` from the mean of the training rows (tables) or from zeros.
         examples: How many test rows are explained, drawn by chance.
-        target: The output asked about, as in `pl.explain`.
+        target: The output asked about, as in `pl.explain`; "predicted" is the class predicted rather than the next.
 
     Raises:
         InvalidOption: Something that is no check or no method.
@@ -72,11 +79,22 @@ class Faithfulness(Measure):
         data = context.data("test")
         rows = data.take(some(len(data), self.examples, context.stream("rows")))
         seed = int(context.stream("seed").integers(2**31))
-        found = explain(context.model, rows, self.method or usual(context), self.target, seed=seed, progress=False)
+        asked = self.target
+        if isinstance(asked, str) and asked == "predicted" and context.task != "regression":
+            asked = rather_than_next(context.model.scores(rows))
+        found = explain(context.model, rows, self.method or usual(context), asked, seed=seed, progress=False)
         (checked,) = verify(context.model, found, [self.check], seed=seed, progress=False)
         context.evaluations += int(found.evaluations.sum()) + checked.provenance.evaluations
         detail = {"method": repr(found.method), **checked.detail}
         return replace(checked, name=f"{self.quantity}.{checked.name}", detail=detail)
+
+
+def rather_than_next(scores: Floats) -> Target:
+    """The class of the largest of the scores (B, K) rather than the second; of a single score, what is predicted."""
+    if scores.shape[1] < 2:
+        return "predicted"
+    second, first = np.argsort(scores, axis=1, kind="stable")[:, -2:].T
+    return Margin(first, second)
 
 
 def usual(context: Context) -> Method:
