@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 from pellucid.core.dataset import Dataset
+from pellucid.core.inputs import broken_row
 from pellucid.core.progress import Progress
 from pellucid.core.randomness import seeded
 from pellucid.core.record import Value
@@ -111,40 +113,76 @@ def fit(
         InvalidOption: A setting that `fit` sets itself, or class weights that leave a class out.
         TrainingDiverged: The loss became NaN or infinite; it says at which step.
     """
-    options = {"epochs": EPOCHS, "batch_size": BATCH, "shuffle": True, **_allowed(settings or {})}
+    options = {"epochs": EPOCHS, "batch_size": BATCH, "shuffle": True, **allowed(settings)}
     y = labels(model, train)
     if "class_weight" in options:
         weights_of_classes(options["class_weight"], train)
+    if options.get("sample_weight") is not None:
+        options["sample_weight"] = weights_of_examples(options["sample_weight"], train)
     with Progress(f"training {model.name}", options["epochs"], progress) as bar, seeded(seed, "fit"):
         watcher = _watcher()(bar)
         try:
             history = model.fit(train.x, y, verbose=0, callbacks=[watcher, *callbacks], **options)
-        except (PellucidError, KeyboardInterrupt) as problem:
+        except TrainingDiverged as problem:
+            told = TrainingDiverged(
+                f"{problem}; the model has the weights of {watcher.go_back(good=True)}; {_broken(train) or REMEDY}"
+            )
+            told.model = model
+            raise told from None
+        except (PellucidError, KeyboardInterrupt):
             watcher.go_back()
-            if isinstance(problem, TrainingDiverged):
-                problem.model = model
             raise
-        except (ValueError, TypeError) as problem:
-            raise InvalidInput(f"{model.name} could not be trained on {_shapes(train, y)}: {problem}") from problem
+        except (ValueError, TypeError, RuntimeError, IndexError) as problem:
+            why = _broken(train) or problem
+            raise InvalidInput(f"{model.name} could not be trained on {_shapes(train, y)}: {why}") from problem
     return {name: np.asarray(values, float) for name, values in history.history.items()}
 
 
-def _allowed(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    own = {"x", "y", "callbacks", "verbose", "validation_data", "validation_split"} & set(settings)
-    if own:
+REMEDY = "try a smaller learning rate, inputs scaled to about one, or a weaker penalty"
+
+
+def _broken(data: Dataset) -> str:
+    """Which example holds what is no number; empty where none does."""
+    arrays = data.x if isinstance(data.x, dict) else {"x": data.x}
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and (at := broken_row(array)) is not None:
+            return f"{name} of example {at} holds NaN or infinity: fill it in, or leave such examples out"
+    return ""
+
+
+_ON_THEIR_OWN = {"x", "y", "callbacks", "verbose", "validation_data", "validation_split"}
+_WITHOUT_EFFECT = {"initial_epoch", "validation_freq", "validation_steps", "validation_batch_size"}
+
+
+def allowed(settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The settings of `fit`, looked at before anything is trained."""
+    if settings is not None and not isinstance(settings, Mapping):
+        raise InvalidOption(f'fit: expected settings by name, such as {{"epochs": 20}}, got {settings!r}')
+    found = dict(settings or {})
+    if own := _ON_THEIR_OWN & set(found):
         raise InvalidOption(
             f"fit: {', '.join(sorted(own))} cannot be set there; data and callbacks are given on their own"
         )
-    for name in {"epochs", "batch_size"} & set(settings):
-        if not isinstance(settings[name], int) or settings[name] < 1:
-            raise InvalidOption(f"fit: {name}: expected a whole number of at least 1, got {settings[name]!r}")
-    return settings
+    if idle := _WITHOUT_EFFECT & set(found):
+        raise InvalidOption(
+            f"fit: {', '.join(sorted(idle))} has no place there: a fresh model starts at the first epoch, and all validation "
+            "data are looked at after each; leave it out"
+        )
+    for name in {"epochs", "batch_size"} & set(found):
+        if not _is_count(found[name]):
+            raise InvalidOption(f"fit: {name}: expected a whole number of at least 1, got {found[name]!r}")
+        found[name] = int(found[name])
+    return found
+
+
+def _is_count(number: Any) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool) and number >= 1
 
 
 def batch_size(settings: Mapping[str, Any] | None) -> int:
     """The batch of training; what it must be is told by `fit`."""
-    given = (settings or {}).get("batch_size")
-    return given if isinstance(given, int) and given > 0 else BATCH
+    given = settings.get("batch_size") if isinstance(settings, Mapping) else None
+    return int(given) if _is_count(given) else BATCH
 
 
 def _shapes(data: Dataset, y: Array) -> str:
@@ -164,29 +202,73 @@ def labels(model: Any, data: Dataset) -> Array:
         raise InvalidInput(f"y: expected class numbers or real numbers, got {data.y.dtype}; number the classes from 0")
     if not np.isfinite(data.y).all():
         raise InvalidInput(f"y: the label at {int(np.argmin(np.isfinite(data.y)))} is NaN or infinite")
-    loss = model.loss
-    name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
-    if name == "sparse_categorical_crossentropy":
-        _check_classes(model, data.y)
-    if name != "categorical_crossentropy":
+    kind = loss_kind(model.loss)
+    width = _width(model)
+    if kind in _NUMBERED | _ONE_HOT and getattr(model.loss, "ignore_class", None) is None:
+        _check_classes(width, data.y)
+    if kind in _YES_OR_NO and width in (None, 1) and not ((data.y >= 0) & (data.y <= 1)).all():
+        at = int(np.argmax((data.y < 0) | (data.y > 1)))
+        raise InvalidInput(f"y: the loss {kind} takes 0 and 1, got {data.y[at]} at {at}; number the classes from 0")
+    if kind not in _ONE_HOT:
         return data.y
-    width = _width(model) or int(data.y.max()) + 1
-    return np.eye(width, dtype=np.float32)[data.y.astype(int)]
+    return np.eye(width or int(data.y.max()) + 1, dtype=np.float32)[data.y.astype(int)]
+
+
+_NUMBERED = {"sparse_categorical_crossentropy"}
+_ONE_HOT = {
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
+    "kl_divergence",
+    "kldivergence",
+}
+_YES_OR_NO = {"binary_crossentropy", "binary_focal_crossentropy"}
+"""Losses by what labels they take."""
+
+
+def loss_kind(loss: Any) -> str:
+    """What Keras calls a loss, however it is given ("categorical_crossentropy"); else its own name."""
+    if isinstance(loss, str):
+        names = [loss]
+    elif isinstance(loss, type) or not hasattr(loss, "get_config"):
+        names = [getattr(loss, "__name__", type(loss).__name__)]
+    else:
+        names = [cls.__name__ for cls in type(loss).__mro__]
+    snake = [re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower() for name in names]
+    return next((name for name in snake if name in _NUMBERED | _ONE_HOT | _YES_OR_NO), snake[0])
 
 
 def _width(model: Any) -> int | None:
-    """Columns that a model puts out; None while it does not say."""
-    return model.output_shape[-1] if model.built and getattr(model, "outputs", None) else None
+    """Columns that a model puts out; None while it does not say, or has several outputs."""
+    shape = model.output_shape if model.built and getattr(model, "outputs", None) else None
+    return shape[-1] if isinstance(shape, tuple) and not isinstance(shape[-1], tuple) else None
 
 
-def _check_classes(model: Any, y: Array) -> None:
+def _check_classes(width: int | None, y: Array) -> None:
     """Raise where a label is none of the model's classes: JAX would train on without a word."""
-    width = _width(model)
     wrong = (y < 0) | (y != np.floor(y)) | (False if width is None else y >= width)
     if wrong.any():
         at = int(np.argmax(wrong))
         told = "whole numbers from 0" if width is None else f"0 to {width - 1}"
         raise InvalidInput(f"y: the model's classes are {told}, got {y[at]} at {at}")
+
+
+def weights_of_examples(given: Any, train: Dataset) -> Array:
+    """Weights (B,) of the training examples.
+
+    Raises:
+        InvalidOption: Another number of them, or a weight that is negative or no number.
+    """
+    try:
+        found = np.asarray(given, dtype=np.float32)
+    except (TypeError, ValueError):
+        found = np.array(np.nan)
+    if found.shape != (len(train),) or not (np.isfinite(found) & (found >= 0)).all():
+        raise InvalidOption(
+            f"fit: sample_weight: expected a weight of at least 0 for each of the {len(train)} training examples, got shape "
+            f"{found.shape}" + (f" from {found.min():g}" if found.size else "")
+        )
+    return found
 
 
 def weights_of_classes(given: Any, train: Dataset) -> Array:
@@ -198,6 +280,10 @@ def weights_of_classes(given: Any, train: Dataset) -> Array:
     if not isinstance(given, Mapping) or not all(isinstance(w, Real) and 0 <= w < np.inf for w in given.values()):  # type: ignore[operator]
         raise InvalidOption(f"fit: class_weight: expected weights of at least 0 by class number, got {given!r}")
     classes = np.unique(train.y) if train.y is not None else np.array([])
+    if spare := [c for c in given if c not in classes.tolist()]:
+        raise InvalidOption(
+            f"fit: class_weight: {spare[0]!r} is no class of the training data; they have {classes.tolist()[:9]}"
+        )
     if missing := [c for c in classes.tolist() if c not in given]:
         raise InvalidOption(f"fit: class_weight: expected a weight for each class, got none for {missing[0]}")
     return np.array([given[c] for c in train.y.tolist()], np.float32) if train.y is not None else np.array([])
@@ -213,10 +299,10 @@ def _watcher() -> type:
 
         def __init__(self, bar: Progress) -> None:
             super().__init__()
-            self._bar, self._epoch, self._kept = bar, 0, []
+            self._bar, self._epoch, self._proved = bar, 0, True
 
         def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
-            self._kept = self._weights()
+            self._before = self._kept = (0, self._weights())
 
         def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
             self._epoch = epoch
@@ -224,20 +310,22 @@ def _watcher() -> type:
         def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
             loss = (logs or {}).get("loss", 0.0)
             if not np.isfinite(loss):
-                raise TrainingDiverged(
-                    f"the loss became {loss} at step {batch + 1} of epoch {self._epoch + 1}; the model has the weights of "
-                    f"{f'epoch {self._epoch}' if self._epoch else 'the start'}; try a smaller learning rate, "
-                    "inputs scaled to about one, or a weaker penalty"
-                )
+                raise TrainingDiverged(f"the loss became {loss} at step {batch + 1} of epoch {self._epoch + 1}")
+            self._proved = True  # the weights that the epoch began with
 
         def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-            self._kept = self._weights()
+            weights = self._weights()
+            if not all(np.isfinite(w).all() for w in weights if w.dtype.kind == "f"):
+                raise TrainingDiverged(f"weights became NaN or infinite at the end of epoch {epoch + 1}")
+            self._before, self._kept, self._proved = self._kept, (epoch + 1, weights), False
             self._bar.advance()
 
-        def go_back(self) -> None:
-            """Give the model the weights of the last whole epoch."""
-            for variable, value in zip(self._variables(), self._kept, strict=False):
+        def go_back(self, *, good: bool = False) -> str:
+            """Give the model the weights of the last whole epoch, or the last with which a loss was seen to be a number."""
+            epoch, weights = self._before if good and not self._proved else self._kept
+            for variable, value in zip(self._variables(), weights, strict=False):
                 variable.assign(value)
+            return f"epoch {epoch}" if epoch else "the start"
 
         def _variables(self) -> list[Any]:
             model: Any = self.model

@@ -167,3 +167,20 @@ def test_what_is_no_matrix_is_left_alone():
     assert priced == ["kernel", "recurrent_kernel", "kernel"]
     with pytest.raises(InvalidOption, match=r"SpectralNorm\.strength"):
         pl.SpectralNorm(-0.1)
+
+
+def test_the_spectral_norm_of_a_kernel_that_starts_at_zero_is_priced():
+    """A matrix of zeros stretches nothing in any direction: the direction is looked for again when it is none any more."""
+
+    def make():
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+        net.compile(keras.optimizers.SGD(0.05), "mse", jit_compile=keras.backend.backend() == "jax")
+        return net
+
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+    fit = {"epochs": 5, "batch_size": 64, "shuffle": False}
+    two = [
+        pl.improve(make, r, train=(x, x[:, 0]), fit=fit).model.keras.get_weights()[0]
+        for r in (pl.SpectralNorm(1.0), pl.L2(0.5))
+    ]
+    np.testing.assert_allclose(*two, rtol=1e-5)  # of one column the norm is that of all weights: strength / 2 * |w|^2

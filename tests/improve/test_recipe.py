@@ -337,3 +337,142 @@ def test_log_is_what_evaluate_finds(batch, kind):
         expected = run.model.keras.evaluate(*data, verbose=0, return_dict=True)
         for name in ("loss", "accuracy", "AUC"):
             assert run.history[before + name][-1] == pytest.approx(expected[name], rel=1e-5)
+
+
+def zeros(loss, rate=0.05):
+    """Builder of a linear model of weights 0."""
+
+    def make():
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+        net.compile(keras.optimizers.SGD(rate), loss, **FAST)
+        return net
+
+    return make
+
+
+def distance(y, p):
+    return keras.ops.sqrt(keras.ops.square(p - y))  # its slope is NaN where nothing is missing
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("rate", [0.05, 1e30])
+def test_weights_that_give_no_number_are_not_kept(epochs, rate):
+    build = zeros(distance if rate < 1 else "mse", rate)
+    with pytest.raises(TrainingDiverged, match="the model has the weights of the start") as told:
+        improve(
+            build,
+            pl.Recipe(),
+            train=(X, np.where(np.arange(96) == 7, 0.0, 1.0)),
+            fit={"epochs": epochs, "batch_size": 96},
+        )
+    assert not np.any(told.value.model.get_weights()[0])
+
+
+def test_what_is_missing_is_said_where_a_loss_is_no_number():
+    broken = X.copy()
+    broken[11, 2] = np.nan
+    with pytest.raises(TrainingDiverged, match="x of example 11 holds NaN"):
+        improve(zeros("mse"), pl.Recipe(), train=(broken, Y))
+    with pytest.raises(
+        (InvalidInput, TrainingDiverged), match="x of example 11 holds NaN"
+    ):  # torch refuses such probabilities
+        improve(build, pl.Recipe(), train=(broken, Y))
+    with pytest.raises(InvalidInput, match="validation: the loss is nan, for x of example 11"):
+        improve(zeros("mse"), pl.Recipe(), train=(X + 9, Y), validation=(broken, Y))
+    with pytest.raises(InvalidInput, match=r"validation: expected examples of shape \(4,\)"):
+        improve(build, pl.Recipe(), train=(X, Y), validation=(HELD_X[:, :3], HELD_Y))
+
+
+def ended(units, activation, loss):
+    def make():
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation=activation)])
+        net.compile("sgd", loss, **FAST)
+        return net
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("units", "loss"),
+    [
+        (1, "binary_crossentropy"), (1, keras.losses.BinaryCrossentropy(name="b")), (2, "categorical_crossentropy"),
+        (2, "SparseCategoricalCrossentropy"), (2, keras.losses.SparseCategoricalCrossentropy(name="q")),
+        (2, keras.losses.CategoricalCrossentropy(name="c")),
+    ],
+)  # fmt: skip
+def test_labels_that_are_no_class_are_refused_however_a_loss_is_named(units, loss):
+    make = ended(units, "sigmoid" if units == 1 else "softmax", loss)
+    assert improve(make, pl.Recipe()).epochs == 3
+    for wrong in (Y + 1, Y * 2 - 1):
+        with pytest.raises(InvalidInput, match=r"y: (the loss|the model's classes)"):
+            improve(make, pl.Recipe(), train=(X, wrong))
+
+
+def test_a_summed_loss_is_that_of_a_step():
+    summed = keras.losses.MeanSquaredError(reduction="sum")
+    run = improve(zeros(summed, 0.0), pl.Recipe(), train=(X, Y.astype("float32")), validation=(HELD_X, HELD_Y * 1.0))
+    np.testing.assert_allclose(run.history["data_loss"], Y.sum() / 3, rtol=1e-5)  # three steps of 32 rows
+    assert run.history["running"]["loss"] == pytest.approx(run.history["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"initial_epoch": 1}, "initial_epoch has no place"), ({"validation_freq": 2}, "validation_freq has no place"),
+        ({"epochs": True}, "epochs: expected a whole number"), (5, "expected settings by name"),
+        ({"sample_weight": [-1.0] * 96}, "from -1"), ({"sample_weight": [1.0, 2.0]}, r"got shape \(2,\)"),
+        ({"class_weight": {0: 1, 1: 1, 2: 1}}, "2 is no class"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("recipe", [pl.Recipe(), pl.SharpnessAware()], ids=["plain", "step"])
+def test_settings_without_effect_or_sense_are_refused(setting, told, recipe):
+    with pytest.raises(InvalidOption, match=told):
+        pl.improve(build, recipe, train=(X, Y), fit=setting)
+
+
+def test_settings_may_come_as_lists_and_numpy_numbers():
+    runs = [
+        improve(build, pl.Recipe(), fit={"epochs": np.int64(2), "sample_weight": weight})
+        for weight in (list(np.ones(96)), np.ones(96), None)
+    ]
+    assert all(
+        np.array_equal(a, b) for run in runs[1:] for a, b in zip(arrays(runs[0].model), arrays(run.model), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("val_fbeta_score", "max"),
+        ("val_mean_io_u", "max"),
+        ("val_data_loss", "min"),
+        ("val_cosine_loss", "min"),
+        ("val_mcc", "max"),
+    ],
+)
+def test_stopping_knows_which_way_is_better(name, way):
+    (call,) = pl.EarlyStopping(monitor=name).callbacks(validated=True)
+    assert call.mode == way
+    (call,) = pl.EarlyStopping(monitor=name, better="lower").callbacks(validated=True)
+    assert call.mode == "min"
+    with pytest.raises(InvalidOption, match="does not say which way is better"):
+        pl.EarlyStopping(monitor="val_happiness")
+
+
+def test_members_that_are_done_outlive_an_interruption_of_the_next():
+    seen = []
+
+    class Interrupting(pl.L2):
+        def callbacks(self, *, validated):
+            class Stop(keras.callbacks.Callback):
+                def on_train_batch_begin(self, batch, logs=None):
+                    seen.append(batch)
+                    if len(seen) == 8:  # the second step of the third member
+                        raise KeyboardInterrupt
+
+            return [Stop()]
+
+    run = improve(build, pl.Recipe(pl.DeepEnsemble(4), Interrupting(0.1)), fit={"epochs": 1})
+    assert run.interrupted
+    assert len(pl.members(run.model)) == 2
+    assert "2 of 4 members are not there" in run.provenance.notes[-1]

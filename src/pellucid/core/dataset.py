@@ -79,9 +79,8 @@ class Dataset(Value):
         if not len(self):
             raise InvalidInput("the dataset is empty: expected at least one example")
         if self.y is not None and self.y.ndim != 1:
-            raise InvalidInput(
-                f"y: expected labels of shape (B,), got {self.y.shape}; give class numbers, not one-hot rows"
-            )
+            hint = "y[:, 0]" if self.y.shape[1:] == (1,) else "class numbers, not one-hot rows"
+            raise InvalidInput(f"y: expected labels of shape (B,), got {self.y.shape}; give {hint}")
         width = None if isinstance(self.x, dict) else self.x.shape[-1] if self.x.ndim > 1 else None
         for name in ("feature_names", "columns"):
             names = getattr(self, name)
@@ -148,4 +147,9 @@ def as_dataset(data: Any, labels: Array | None = None) -> Dataset:
         return data
     if isinstance(data, tuple) and len(data) == 2:
         return Dataset(*data)
+    if isinstance(data, tuple | list) and len({np.shape(part) for part in data}) > 1:
+        raise InvalidInput(
+            f"expected a Dataset or a pair (x, y), got a {type(data).__name__} of {len(data)} parts of different shapes; "
+            "weights of examples go with fit={'sample_weight': w}, several inputs in a dict"
+        )
     return Dataset(data, labels)

@@ -9,7 +9,9 @@ import numpy as np
 
 from pellucid import training
 from pellucid.core.dataset import Dataset
+from pellucid.core.inputs import broken_row
 from pellucid.core.randomness import some, stream
+from pellucid.errors import InvalidInput, TrainingDiverged
 from pellucid.improve.ledger import Ledger
 from pellucid.shapes import Array
 
@@ -31,11 +33,24 @@ class Part:
 
     def evaluated(self, model: Any, batch: int) -> dict[str, float]:
         """Loss and metrics, by name, of a model that is trained with such batches."""
-        if len(self.rows) <= AT_ONCE * batch:
+        summed = getattr(model.loss, "reduction", None) == "sum"  # such a loss is one of a step: it grows with its rows
+        at_once = batch if summed else AT_ONCE * batch
+        if len(self.rows) <= at_once:
             found = model.test_on_batch(self._x, self._y, return_dict=True)
         else:
-            found = model.evaluate(self._x, self._y, batch_size=AT_ONCE * batch, verbose=0, return_dict=True)
+            found = model.evaluate(self._x, self._y, batch_size=at_once, verbose=0, return_dict=True)
         return {name: float(value) for name, value in found.items()}
+
+    def require_number(self, loss: float) -> None:
+        """Raise where the loss is no number: of training rows, training has diverged; of others, if they hold none either."""
+        if np.isfinite(loss):
+            return
+        if not self.before:
+            raise TrainingDiverged(f"the loss became {loss} with the weights at the end of an epoch")
+        arrays = self._x if isinstance(self._x, dict) else {"x": self._x}
+        for name, array in arrays.items():
+            if array.dtype.kind == "f" and (at := broken_row(array)) is not None:
+                raise InvalidInput(f"validation: the loss is {loss}, for {name} of example {at} holds NaN or infinity")
 
 
 def logged(count: int, seed: int) -> Array:
@@ -81,6 +96,7 @@ class Log:
             with self._ledger.waived():
                 found = part.evaluated(self._model, self._batch)
             data_loss = found.pop("loss")
+            part.require_number(data_loss)
             row |= {f"{part.before}loss": data_loss + sum(penalty.values()), f"{part.before}data_loss": data_loss}
             row |= {f"{part.before}{name}": value for name, value in found.items()}
         return row

@@ -125,8 +125,8 @@ class SpectralNorm(_OfMatrices):
         w = _matrix(value)
         v = np.random.default_rng(0).normal(size=w.shape[1])
         for _ in range(_ROUNDS):
-            v = w.T @ (w @ v)
-            v /= max(float(np.linalg.norm(v)), _SMALL)
+            moved = w.T @ (w @ v)
+            v = moved / norm if (norm := float(np.linalg.norm(moved))) > _SMALL else v / np.linalg.norm(v)
         return v[:, None].astype(value.dtype)
 
     def penalty(self, value: Tensor, kept: Any = None) -> Tensor:
@@ -138,7 +138,8 @@ class SpectralNorm(_OfMatrices):
         w = ops.reshape(value, (-1, value.shape[-1]))
         u = _unit(ops.matmul(ops.stop_gradient(w), kept.value))
         stretched = ops.matmul(ops.reshape(u, (1, -1)), w)
-        kept.assign(ops.reshape(_unit(ops.stop_gradient(stretched)), (-1, 1)))
+        moved = ops.reshape(_unit(ops.stop_gradient(stretched)), (-1, 1))
+        kept.assign(ops.where(ops.any(moved != 0), moved, kept.value))  # a kernel of zeros turns no direction anywhere
         return ops.sum(ops.square(stretched)) * (self.strength / 2)  # type: ignore[operator]
 
     def exactly(self, value: Array) -> float:

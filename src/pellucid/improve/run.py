@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from pellucid import training
 from pellucid.core.copies import refuse_overlap
 from pellucid.core.dataset import Dataset, as_dataset
 from pellucid.core.model import Model, wrap
 from pellucid.core.randomness import check_seed, seeded, stream
 from pellucid.core.record import Provenance, Stopwatch, versions
+from pellucid.errors import InvalidInput
 from pellucid.improve.base import Remedy
 from pellucid.improve.fitted import WithModel
 from pellucid.improve.ledger import Ledger
@@ -115,14 +114,22 @@ def improve(
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe(recipe)
     check_seed(seed)
+    fit = training.allowed(fit)
     clock, data = Stopwatch(), as_dataset(train)
     held = None if validation is None else as_dataset(validation)
     if held is not None:
+        _check_alike(data, held)
         refuse_overlap(data, held)
     runs: list[_Trained] = []
+    interrupted = False
     for number in _seeds(recipe, seed):
-        runs.append(_trained(build, recipe, data, held, fit, seed=number, progress=progress))
-        if runs[-1].interrupted:
+        try:
+            runs.append(_trained(build, recipe, data, held, fit, seed=number, progress=progress))
+        except KeyboardInterrupt:  # in the first epoch of a member: those before it are done
+            if not runs:
+                raise
+            interrupted = True
+        if interrupted := interrupted or runs[-1].interrupted:
             break
     model = runs[0].model if recipe.joining is None else recipe.joining.join([run.model for run in runs])
     told = [note for remedy in recipe.remedies for note in remedy.notes(runs[0].model, data, held)]
@@ -130,10 +137,31 @@ def improve(
         model = remedy.finish(model, data, held)
     wrapped = wrap(model)
     rows = sum(len(run.history["loss"]) for run in runs) * (len(data) + (len(held) if held else 0))
-    notes = tuple(dict.fromkeys([*(note for run in runs for note in run.notes), *told]))
+    notes = tuple(dict.fromkeys([*_of_members(recipe, runs), *told]))
     about = Provenance(recipe, seed, rows, clock.seconds, wrapped.fingerprint(), versions=versions(), notes=notes)
     beside = {r.slot: found for r in recipe.remedies if (found := r.after(wrapped, held)) is not None}
-    return Run(wrapped, runs[0].history, recipe, runs[0].kept, runs[-1].interrupted, about, beside)
+    return Run(wrapped, runs[0].history, recipe, runs[0].kept, interrupted, about, beside)
+
+
+def _check_alike(data: Dataset, held: Dataset) -> None:
+    """Raise where validation inputs are of other names or shapes than those that are learnt from."""
+    shapes = [
+        {n: a.shape[1:] for n, a in part.x.items()} if isinstance(part.x, dict) else part.x.shape[1:]
+        for part in (data, held)
+    ]
+    if shapes[0] != shapes[1]:
+        raise InvalidInput(f"validation: expected examples of shape {shapes[0]}, as those of train, got {shapes[1]}")
+
+
+def _of_members(recipe: Recipe, runs: list[_Trained]) -> list[str]:
+    """What is to be told of each training; of several, which it was."""
+    many = recipe.joining is not None
+    found = [f"member {i}: {note}" if many else note for i, run in enumerate(runs, 1) for note in run.notes]
+    missing = recipe.joining.members - len(runs) if recipe.joining is not None else 0
+    return [
+        *found,
+        *([f"training was interrupted; {missing} of {missing + len(runs)} members are not there"] if missing else []),
+    ]
 
 
 def _seeds(recipe: Recipe, seed: int) -> list[int]:
@@ -219,9 +247,10 @@ def _step(
         return None, fit
     settings = dict(fit or {})
     weight = settings.pop("sample_weight", None)
+    weight = None if weight is None else training.weights_of_examples(weight, data)
     if (by_class := settings.pop("class_weight", None)) is not None:
         weights = training.weights_of_classes(by_class, data)
-        weight = weights if weight is None else weights * np.asarray(weight)
+        weight = weights if weight is None else weights * weight
     with seeded(seed, "step"):
         return Step(model, recipe.in_steps, data, seed=seed, weight=weight), settings
 

@@ -8,11 +8,30 @@ from typing import Any
 
 from pellucid.core import options
 from pellucid.core.registry import unknown
-from pellucid.errors import InvalidInput, UnknownName
+from pellucid.errors import InvalidInput, InvalidOption, UnknownName
 from pellucid.improve.base import Remedy
 
-_HIGHER = ("acc", "auc", "precision", "recall", "f1", "r2", "iou", "cosine")
-"""Words in the names of metrics that are better when higher; all else is better when lower."""
+_HIGHER = (
+    "acc", "auc", "precision", "recall", "sensitivity", "specificity", "score", "f1", "r2", "io_u", "iou", "dice", "cosine",
+    "kappa", "mcc", "correlation",
+)  # fmt: skip
+"""Words in the names of metrics that are better when higher."""
+
+_LOWER = (
+    "loss",
+    "error",
+    "entropy",
+    "mse",
+    "mae",
+    "mape",
+    "msle",
+    "hinge",
+    "divergence",
+    "poisson",
+    "log_cosh",
+    "false",
+)
+"""Words in the names of what is better when lower, which come first: "cosine_loss"."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +45,13 @@ class EarlyStopping(Remedy):
     Args:
         patience: Epochs without improvement that are waited for, at least 1.
         monitor: What is watched: "val_data_loss" (the loss without penalties), "val_loss", or "val_" and the name of a
-            metric the model was compiled with (accuracy, AUC, precision, recall, F1 and R2 are better when higher).
+            metric the model was compiled with.
         min_delta: The least change that counts as an improvement.
+        better: "higher" or "lower"; None for what the name of what is watched says: losses and errors are better when lower,
+            accuracy, AUC, precision, recall and scores when higher.
 
     Raises:
-        InvalidOption: A patience below 1 or a negative `min_delta`.
+        InvalidOption: A patience below 1, a negative `min_delta`, or a name that does not say which way is better.
         InvalidInput: While training, without validation data.
         UnknownName: While training, a `monitor` that is not logged.
 
@@ -51,11 +72,25 @@ class EarlyStopping(Remedy):
     patience: int = 5
     monitor: str = "val_data_loss"
     min_delta: float = 0.0
+    better: str | None = None
 
     def __post_init__(self) -> None:
         options.whole(self, "patience")
         options.not_negative(self, "min_delta")
         options.instance(self, "monitor", str, "the name of a logged value")
+        options.one_of(self, "better", (None, "higher", "lower"))
+        self._way()
+
+    def _way(self) -> str:
+        """ "higher" or "lower"."""
+        if self.better is not None:
+            return self.better
+        for way, words in (("lower", _LOWER), ("higher", _HIGHER)):
+            if any(word in self.monitor.lower() for word in words):
+                return way
+        raise InvalidOption(
+            f'EarlyStopping.better: the name {self.monitor!r} does not say which way is better; give "higher" or "lower"'
+        )
 
     def callbacks(self, *, validated: bool) -> list[Any]:
         """Keras's own schedule, watching the log."""
@@ -63,11 +98,10 @@ class EarlyStopping(Remedy):
             raise InvalidInput(
                 "EarlyStopping watches validation data, and there are none: give validation=, held out from train"
             )
-        higher = any(word in self.monitor for word in _HIGHER)
         return [
             _stopping()(
                 monitor=self.monitor,
-                mode="max" if higher else "min",
+                mode="max" if self._way() == "higher" else "min",
                 patience=self.patience,
                 min_delta=self.min_delta,
                 restore_best_weights=True,
