@@ -96,6 +96,37 @@ def test_it_holds_against_an_attack():
     assert held[1] > held[0]
 
 
+def regular():
+    """A model with a price of its own on what a layer puts out, and statistics of what it sees."""
+    priced = keras.layers.Dense(8, activation="tanh", activity_regularizer=keras.regularizers.L1(0.05))
+    net = keras.Sequential([keras.Input((4,)), priced, keras.layers.BatchNormalization(), keras.layers.Dense(2)])
+    draw = np.random.default_rng(3)
+    net.set_weights([draw.normal(size=w.shape) ** 2 for w in net.get_weights()])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    net.compile(keras.optimizers.SGD(0.1), loss, jit_compile=keras.backend.backend() == "jax")
+    return net
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pl.AdversarialTraining(1e-9, steps=3),
+        pl.AdversarialTraining(1e-9, steps=3, kind="trades", strength=0.0),
+        pl.Recipe(pl.AdversarialTraining(1e-9, steps=2, kind="trades", strength=0.0), pl.InputGradientPenalty(0.0)),
+        pl.AttributionPrior("sparse", strength=0.0),
+        pl.Recipe(pl.AttributionPrior("sparse", strength=0.0), pl.SharpnessAware(1e-9)),
+    ],
+    ids=lambda r: str(r)[:60],
+)
+def test_what_is_tried_beside_the_step_is_charged_nothing(recipe):
+    """With next to no strength a recipe trains as none does: layers charge for the run that is learnt from, once."""
+    fit = {"epochs": 3, "batch_size": 32, "shuffle": False}
+    plain, run = (pl.improve(regular, r, train=(X, Y), fit=fit, progress=False) for r in (pl.Recipe(), recipe))
+    np.testing.assert_allclose(run.history["running"]["loss"], plain.history["running"]["loss"], rtol=1e-5)
+    for mine, its in zip(run.model.keras.get_weights(), plain.model.keras.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, its, rtol=1e-4, atol=1e-5)
+
+
 def test_tokens_have_no_neighbourhood():
     def make():
         net = keras.Sequential(

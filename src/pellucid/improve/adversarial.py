@@ -26,7 +26,8 @@ class AdversarialTraining(StepRemedy):
         loss = L(f(x + d), y),  d the worst with |d| <= radius                                          (pgd)
         loss = L(f(x), y) + strength * KL(f(x) || f(x + d)),  d the one with the largest KL             (trades)
 
-    d is found by projected gradient ascent from a random start, with the model as in use (no dropout).
+    d is found by projected gradient ascent from a random start, with the model as in use (no dropout). Losses that layers add
+    themselves, and normalization statistics, are those at x + d (pgd) or at x (trades), once a step.
 
     Args:
         radius: How far an input may be changed, above 0, in units of the inputs.
@@ -89,7 +90,7 @@ class AdversarialTraining(StepRemedy):
             start = keras.random.uniform(ops.shape(batch.x), -self.radius, self.radius, seed=seeds)
             return batch.with_(x=self._worst(batch.x, start, bounds, step, lambda f: ops.sum(step.losses(batch.y, f))))
         start = 1e-3 * keras.random.normal(ops.shape(batch.x), seed=seeds)
-        clean = ops.stop_gradient(step.rows.log_probabilities(step.run(batch.x, training=False).outputs))
+        clean = ops.stop_gradient(step.rows.log_probabilities(_outputs(step, batch.x)))
         worst = self._worst(
             batch.x, start, bounds, step, lambda f: ops.sum(divergence(clean, step.rows.log_probabilities(f)))
         )
@@ -100,7 +101,7 @@ class AdversarialTraining(StepRemedy):
         worst = batch.beside[self.slot].get("worst")
         if worst is None:
             return None
-        logs, far = (step.rows.log_probabilities(f) for f in (seen.outputs, step.run(worst).outputs))
+        logs, far = (step.rows.log_probabilities(f) for f in (seen.outputs, _outputs(step, worst, training=True)))
         return self.strength * divergence(logs, far)
 
     def _worst(self, x: Tensor, start: Tensor, bounds: Any, step: Step, loss: Callable[[Tensor], Tensor]) -> Tensor:
@@ -112,9 +113,7 @@ class AdversarialTraining(StepRemedy):
         clipped = lambda d: inside(x + self._projected(d)) - x  # noqa: E731
         change = clipped(start)
         for _ in range(self.steps):
-            _, (slope,) = step.inside.backend.gradient(
-                lambda moved: (loss(step.run(moved, training=False).outputs), None), [x + change]
-            )
+            _, (slope,) = step.inside.backend.gradient(lambda moved: (loss(_outputs(step, moved)), None), [x + change])
             way = ops.sign(slope) if self.norm == "inf" else slope / (_length(slope) + 1e-12)
             change = clipped(change + size * way)
         return x + ops.stop_gradient(change)
@@ -126,6 +125,12 @@ class AdversarialTraining(StepRemedy):
         if self.norm == "inf":
             return ops.clip(change, -self.radius, self.radius)
         return change * ops.minimum(1.0, self.radius / (_length(change) + 1e-12))
+
+
+def _outputs(step: Step, x: Tensor, training: bool = False) -> Tensor:
+    """What the model puts out; losses of its layers and statistics of what it sees are those of the run that is learnt from."""
+    seen, _ = step.aside(lambda: step.run(x, training))
+    return seen.outputs
 
 
 def _length(change: Tensor) -> Tensor:

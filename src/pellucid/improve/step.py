@@ -160,7 +160,7 @@ class Step:
         for variable, value in zip(self._untrained, values, strict=True):
             variable.assign(value)
         for loss in losses:
-            self.model.add_loss(loss)
+            self.model.changed.add_loss(loss)
 
     @property
     def _untrained(self) -> list[Any]:
@@ -302,13 +302,23 @@ def _refuse_own_steps(model: Any, remedies: Sequence[Remedy]) -> None:
 def _around(step: Step) -> Any:
     import keras
 
-    class Changed(keras.Model):
-        """Gives what the model inside gives, and while training adds the loss of the recipe."""
+    class Changed(keras.layers.Layer):
+        """Gives what the model inside gives, and while training adds the loss of the recipe.
+
+        On JAX, Keras trains by `call` of a model rather than `__call__`. A layer first called in there would count as the
+        outermost, and each of its runs would forget the losses of the one before: this layer is the outermost on every backend.
+        """
 
         def __init__(self) -> None:
             super().__init__(name=step.native.name, autocast=False)
             self.inside = step.native
             self.held = [h for h in step.held.values() if h is not None]
+            self.built = True
+
+        @property
+        def metrics(self) -> list[Any]:
+            """None: those of the model inside are its own, as Keras has it for models in models."""
+            return []
 
         def call(self, inputs: Any, training: Any = None) -> Any:
             if not training:
@@ -317,4 +327,14 @@ def _around(step: Step) -> Any:
             self.add_loss(total)
             return outputs
 
-    return Changed()
+    class Around(keras.Model):
+        """Is trained in place of the model inside."""
+
+        def __init__(self) -> None:
+            super().__init__(name=step.native.name, autocast=False)
+            self.changed = Changed()
+
+        def call(self, inputs: Any, training: Any = None) -> Any:
+            return self.changed(inputs, training=training)
+
+    return Around()
