@@ -18,6 +18,57 @@ def test_without_gamma_it_is_the_cross_entropy():
     check(pl.FocalLoss(0), lambda w: -of_label(w).mean())
 
 
+def compiled(loss, outputs, **options):
+    """A linear model with this loss."""
+
+    def make():
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(outputs)])
+        net.set_weights([0.3 * np.arange(4 * outputs).reshape(4, outputs) % 1, np.zeros(outputs)])
+        net.compile(keras.optimizers.SGD(0.1), loss, jit_compile=keras.backend.backend() == "jax", **options)
+        return net
+
+    return make
+
+
+def same(make, recipe, **options):
+    """The recipe trains as none does, and loses as much on the way."""
+    fit = {"epochs": 2, "batch_size": 32, "shuffle": False, **options}
+    y = Y if make().output_shape[-1] == 3 else (Y > 0).astype(int)
+    plain, run = (pl.improve(make, r, train=(X, y), fit=fit, progress=False) for r in (pl.Recipe(), recipe))
+    np.testing.assert_allclose(run.history["running"]["loss"], plain.history["running"]["loss"], rtol=1e-5)
+    for mine, its in zip(run.model.keras.get_weights(), plain.model.keras.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, its, atol=1e-5)
+
+
+SPARSE = keras.losses.SparseCategoricalCrossentropy
+
+
+@pytest.mark.parametrize("recipe", [pl.FocalLoss(0), pl.LabelSmoothing(1e-7), pl.SharpnessAware(1e-9)], ids=str)
+@pytest.mark.parametrize("weights", [3.0, [3.0]])
+def test_weights_of_the_compiled_loss_are_kept(recipe, weights):
+    same(compiled(SPARSE(from_logits=True), 3, loss_weights=weights), recipe)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_the_focal_loss_smooths_labels_as_the_compiled_loss_does(outputs):
+    kind = keras.losses.BinaryCrossentropy if outputs == 1 else keras.losses.CategoricalCrossentropy
+    same(compiled(kind(from_logits=True, label_smoothing=0.3), outputs), pl.FocalLoss(0))
+
+
+@pytest.mark.parametrize("recipe", [pl.FocalLoss(0), pl.LabelSmoothing(0.1), pl.GroupDro(Y > 0), pl.MixUp()], ids=str)
+def test_a_class_that_the_compiled_loss_ignores_is_told(recipe):
+    make = compiled(SPARSE(from_logits=True, ignore_class=1), 3)
+    with pytest.raises(NotApplicable, match="ignore_class=1"):
+        pl.improve(make, recipe, train=(X, Y), progress=False)
+
+
+@pytest.mark.parametrize("recipe", [pl.SharpnessAware(1e-9), pl.InputGradientPenalty(0.0)], ids=str)
+def test_other_steps_ignore_the_class_as_well(recipe):
+    """Also with weights of examples, into which Keras multiplies the mask of what counts."""
+    weight = np.random.default_rng(2).random(64)
+    same(compiled(SPARSE(from_logits=True, ignore_class=1), 3), recipe, sample_weight=weight)
+
+
 @BOTH
 def test_smooth_labels(softmax):
     soft = 0.9 * ONE_HOT + 0.1 / 3

@@ -57,7 +57,7 @@ class FocalLoss(StepRemedy):
         easy = ops.power(
             ops.maximum(1 - ops.exp(logs), 1e-7), self.gamma
         )  # above 0, where a power below 1 has no slope
-        return -ops.sum(rows.shares(y, outputs) * easy * logs, axis=1)
+        return -ops.sum(rows.targets(y, outputs) * easy * logs, axis=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,6 +38,8 @@ class Rows:
         self._weighted_mean = whole and self._loss.reduction == "mean_with_sample_weight"
         config = self._loss.get_config() if whole else {}
         self.from_logits = bool(config.get("from_logits", False))
+        self.ignored, self._smoothing = config.get("ignore_class"), float(config.get("label_smoothing") or 0.0)
+        self._factor = _only_number(model._compile_config.config.get("loss_weights"))
         self.soft, self._columns = soft, columns
 
     @property
@@ -65,6 +67,10 @@ class Rows:
                 y = ops.expand_dims(y, -1)
             found = self._each(ops.cast(y, outputs.dtype) if self.kind != "sparse" else y, outputs)
         return ops.mean(ops.reshape(found, (ops.shape(outputs)[0], -1)), axis=1)
+
+    def weighed(self, losses: Tensor) -> Tensor:
+        """Losses times the `loss_weights` that the model was compiled with."""
+        return losses if self._factor is None else self._factor * losses
 
     def together(self, losses: Tensor, weight: Tensor | None) -> Tensor:
         """One number of the losses (B,) of a batch, as the compiled loss would make it."""
@@ -114,6 +120,11 @@ class Rows:
             return ops.one_hot(ops.cast(y, "int32"), outputs.shape[-1], dtype=outputs.dtype)
         return ops.cast(y, outputs.dtype)
 
+    def targets(self, y: Tensor, outputs: Tensor) -> Tensor:
+        """The distributions (B, K) that the compiled loss would have the model answer: `shares`, smoothed as it says."""
+        shares = self.shares(y, outputs)
+        return (1 - self._smoothing) * shares + self._smoothing / self.width if self._smoothing else shares
+
     def scaled(self, outputs: Tensor, factor: Tensor) -> Tensor:
         """Outputs whose scores are multiplied by a factor (B,): probabilities are those of the multiplied logits."""
         from keras import ops
@@ -124,6 +135,14 @@ class Rows:
         if self.kind == "binary":
             return ops.sigmoid(_logit(outputs) * factor)
         return ops.softmax(ops.log(ops.clip(outputs, 1e-7, 1.0)) * factor)
+
+
+def _only_number(weights: Any) -> float | None:
+    """The one number in what was given as `loss_weights`, None for none."""
+    import keras
+
+    found = keras.tree.flatten(weights) if weights is not None else []
+    return float(found[0]) if len(found) == 1 and found[0] is not None else None
 
 
 def divergence(logs: Tensor, others: Tensor) -> Tensor:

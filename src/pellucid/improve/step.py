@@ -50,6 +50,7 @@ class Step:
         one = self.inside.prepare(train.take(slice(0, 1)).x)
         width = int(model(train.take(slice(0, 1)).x, training=False).shape[-1])
         self.rows = Rows(model, width, soft=any(r.soft for r in remedies))
+        self._refuse_ignored()
         self._attends = any(r.attends for r in remedies)
         self._each = rows_each(self.inside, sites(self.inside, one), 2) if self._attends else 1
         featured = any(r.featured for r in remedies)
@@ -178,10 +179,25 @@ class Step:
         """The one remedy of the recipe that does something in a hook."""
         return next((r for r in self.remedies if r.acts(hook)), None)
 
+    @property
+    def _by_rows(self) -> StepRemedy | None:
+        """A remedy for which the loss is taken example by example, in place of the compiled one; None: there is none."""
+        return next((r for r in self.remedies if r.soft or r.acts("rows") or r.acts("combine")), None)
+
+    def _refuse_ignored(self) -> None:
+        """Raise where some examples would count that the compiled loss leaves out."""
+        if self.rows.ignored is not None and (remedy := self._by_rows) is not None:
+            raise NotApplicable(
+                f"{type(remedy).__name__} changes the loss of each example, and the compiled loss leaves some out "
+                f"(ignore_class={self.rows.ignored}): compile it without ignore_class, and leave those examples out of train or "
+                "give them a sample_weight of 0"
+            )
+
     def losses(self, y: Tensor, outputs: Tensor) -> Tensor:
         """The loss (B,) of each example: a remedy's, or the compiled one."""
         remedy = self.only("rows")
-        return self.rows.each(y, outputs) if remedy is None else remedy.rows(y, outputs, self.rows)
+        found = self.rows.each(y, outputs) if remedy is None else remedy.rows(y, outputs, self.rows)
+        return self.rows.weighed(found)
 
     def of_label(self, y: Tensor, outputs: Tensor) -> Tensor:
         """The score (B,) of each example's label: its log-probability, or the value of a regression."""
@@ -193,9 +209,12 @@ class Step:
 
     def data_loss(self, batch: Batch, seen: Seen) -> Tensor:
         """One number of the losses of a batch."""
+        from keras import ops
+
+        if self._by_rows is None:
+            weight = None if batch.weight is None else ops.copy(batch.weight)  # on PyTorch Keras writes masks into it
+            return self.native._compile_loss(batch.y, seen.outputs, weight)
         remedy = self.only("combine")
-        if remedy is None and self.only("rows") is None and not self.rows.soft:
-            return self.native._compile_loss(batch.y, seen.outputs, batch.weight)
         losses = self.losses(batch.y, seen.outputs)
         if remedy is None:
             return self.rows.together(losses, batch.weight)
