@@ -134,3 +134,19 @@ def test_bad_options_are_told():
     for recipe in (pl.WeightAveraging(rate=0.1, start=0), pl.SnapshotEnsemble(2)):
         with pytest.raises(NotApplicable, match="follows a schedule"):
             pl.improve(scheduled, recipe, train=(X, Y), fit={"epochs": 2}, progress=False)
+
+
+@pytest.mark.parametrize("over", ["epochs", "steps"])
+def test_frozen_statistics_stay(over):
+    def make():
+        net = build()
+        net.layers[1].trainable = False
+        net.layers[1].moving_mean.assign(np.full(5, 7.0))
+        net.compile(keras.optimizers.SGD(0.01), "binary_crossentropy", **FAST)
+        return net
+
+    run = pl.improve(make, pl.WeightAveraging(over), train=(X, Y), fit={"epochs": 2}, progress=False)
+    frozen, other = (layer for layer in run.model.keras.layers if "normalization" in layer.name)
+    np.testing.assert_array_equal(arrays([frozen.moving_mean])[0], 7)
+    np.testing.assert_array_equal(arrays([frozen.moving_variance])[0], 1)
+    assert np.abs(arrays([other.moving_mean])[0]).max() > 0

@@ -30,7 +30,8 @@ class WeightAveraging(Remedy):
         "steps":   w <- momentum * w + (1 - momentum) * weights, after every step     (exponential; Keras's `use_ema`)
 
     Statistics of batch normalizations belong to no mean of weights: they are found anew, layer after layer, as the mean and
-    variance over the training data of what each is given. The epoch `kept` of the log is of the mean, before that.
+    variance over the training data of what each is given; those of frozen layers stay. The epoch `kept` of the log is of the
+    mean, before that.
 
     Args:
         over: "epochs" or "steps".
@@ -129,7 +130,9 @@ def _averaging() -> type:
 
 
 def renew_statistics(model: Any, x: Any) -> None:
-    """Set the mean and variance of every batch normalization to those of what it is given, over all of x, layer after layer."""
+    """Set the mean and variance of every batch normalization that is trained to those of what it is given, over all of x, layer
+    after layer. One that is frozen keeps its own, as it does in training.
+    """
     for layer in _normalizations(model, x):
         mean, variance = _moments(model, layer, x)
         layer.moving_mean.assign(mean.astype(np.float32))
@@ -145,10 +148,11 @@ def _rows(x: Any, where: slice) -> Any:
 
 
 def _normalizations(model: Any, x: Any) -> Sequence[Any]:
-    """Batch normalizations in the order in which they are called first."""
+    """Batch normalizations that are trained, in the order in which they are called first."""
     with layers.recorded(model) as calls:
         model(_rows(x, slice(0, 1)), training=False)
-    return list({id(c.layer): c.layer for c in calls if hasattr(c.layer, "moving_variance")}.values())
+    found = {id(c.layer): c.layer for c in calls if hasattr(c.layer, "moving_variance")}
+    return [layer for layer in found.values() if layer.trainable]
 
 
 def _moments(model: Any, layer: Any, x: Any) -> tuple[Floats, Floats]:
