@@ -69,6 +69,22 @@ def test_other_steps_ignore_the_class_as_well(recipe):
     same(compiled(SPARSE(from_logits=True, ignore_class=1), 3), recipe, sample_weight=weight)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        (pl.FocalLoss(1), "FocalLoss"),
+        (pl.LabelSmoothing(0.1), "LabelSmoothing"),
+        (pl.Distill(np.full((64, 2), 0.5)), "Distill"),
+        (pl.AdversarialTraining(0.1, kind="trades"), "AdversarialTraining of kind 'trades'"),
+    ],
+    ids=["focal", "smoothing", "distill", "trades"],
+)
+def test_a_regression_is_refused_before_training(recipe, told):
+    """In the words of the remedy: what is raised in a step comes in those of Keras."""
+    with pytest.raises(NotApplicable, match=f"^{told} is about probabilities .* is no cross-entropy"):
+        pl.improve(compiled("mse", 1), recipe, train=(X, X[:, 0]), progress=False)
+
+
 @BOTH
 def test_smooth_labels(softmax):
     soft = 0.9 * ONE_HOT + 0.1 / 3

@@ -476,3 +476,17 @@ def test_members_that_are_done_outlive_an_interruption_of_the_next():
     assert run.interrupted
     assert len(pl.members(run.model)) == 2
     assert "2 of 4 members are not there" in run.provenance.notes[-1]
+
+
+@pytest.mark.parametrize("recipe", [pl.MixUp(), pl.SharpnessAware(0.1)], ids=str)
+@pytest.mark.parametrize(("outputs", "told"), [(dict, "2 named a, b"), (list, "2 in a list")])
+def test_several_outputs_are_told(recipe, outputs, told):
+    def make():
+        given = keras.Input((4,))
+        ends = {name: keras.layers.Dense(1, name=name)(given) for name in "ab"}
+        net = keras.Model(given, ends if outputs is dict else list(ends.values()))
+        net.compile("sgd", "mse")
+        return net
+
+    with pytest.raises(NotApplicable, match=f"one output, and functional.* has {told}"):
+        improve(make, recipe)

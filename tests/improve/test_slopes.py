@@ -1,9 +1,10 @@
+import keras
 import numpy as np
 import pytest
 
 import pellucid as pl
 from improve.by_hand import ONE_HOT, WEIGHTS, X, Y, build, check, data_loss, slopes
-from pellucid.errors import InvalidOption, UnknownName
+from pellucid.errors import InvalidInput, InvalidOption, UnknownName
 
 BOTH = pytest.mark.parametrize("softmax", [True, False])
 W = [w.astype(float) for w in WEIGHTS]
@@ -65,3 +66,20 @@ def test_bad_options_are_told():
         check(pl.ActivityPenalty(0.1, layer="nowhere"), data_loss)
     with pytest.raises(InvalidOption, match="both differentiate the model by its inputs"):
         pl.Recipe(pl.InputGradientPenalty(), pl.JacobianPenalty())
+
+
+@pytest.mark.parametrize(
+    "remedy", [pl.InputGradientPenalty(0.1), pl.JacobianPenalty(0.1), pl.RightReasons([1, 1, 0, 0])]
+)
+@pytest.mark.parametrize(("given", "taken"), [("uint8", "float32"), ("int32", "int32"), ("float32", "int32")])
+def test_whole_numbers_have_no_slope(remedy, given, taken):
+    """Nor have real numbers that the model casts to whole ones: their price would be 0."""
+
+    def make():
+        layers = [keras.Input((4,), dtype=taken), keras.layers.Rescaling(0.1), keras.layers.Dense(1)]
+        net = keras.Sequential(layers)
+        net.compile("sgd", "mse")
+        return net
+
+    with pytest.raises(InvalidInput, match=f"got {given} for a model that takes {taken}; convert"):
+        pl.improve(make, remedy, train=(np.abs(9 * X).astype(given), X[:, 0]), progress=False)

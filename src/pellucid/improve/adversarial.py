@@ -75,8 +75,11 @@ class AdversarialTraining(StepRemedy):
         if isinstance(train.x, dict) or train.x.dtype.kind != "f" or not step.inside.anatomy.at_inputs:
             raise NotApplicable(
                 "AdversarialTraining changes inputs by small amounts, and these are no single array of real numbers; tokens and "
-                "several inputs have no such neighbourhood"
+                "several inputs have no such neighbourhood; measured numbers that are kept as whole ones can be converted with "
+                'x.astype("float32")'
             )
+        if self.kind == "trades":
+            step.rows.need_classes("AdversarialTraining of kind 'trades'")
         over = 0 if train.x.ndim == 2 else None
         return [keeping(low=train.x.min(over), high=train.x.max(over)), keras.random.SeedGenerator(seed)]
 

@@ -73,12 +73,17 @@ class Distill(StepRemedy):
             raise InvalidInput("Distill.teacher: expected rows of probabilities that sum to one")
         return {"teacher": found}
 
+    def attach(self, step: Step, train: Dataset, seed: int) -> Any:
+        """Nothing; the place where the loss and the number of classes are looked at."""
+        step.rows.need_classes(type(self).__name__)
+        taught = step.given(slice(0, 1))[f"{self.slot}/teacher"].shape[1]
+        if taught != step.rows.width:
+            raise InvalidInput(f"Distill.teacher: expected probabilities of {step.rows.width} classes, got {taught}")
+
     def term(self, batch: Batch, seen: Seen, step: Step) -> Tensor:
         """The divergence (B,)."""
         from keras import ops
 
         logs, taught = step.rows.log_probabilities(seen.outputs), batch.beside[self.slot]["teacher"]
-        if logs.shape[1] != taught.shape[1]:
-            raise InvalidInput(f"Distill.teacher: expected {logs.shape[1]} classes, got {taught.shape[1]}")
         mine, its = (ops.log_softmax(p / self.temperature) for p in (logs, ops.log(ops.clip(taught, 1e-7, 1.0))))
         return self.strength * self.temperature**2 * divergence(its, mine)

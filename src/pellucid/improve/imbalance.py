@@ -49,6 +49,10 @@ class FocalLoss(StepRemedy):
     def __post_init__(self) -> None:
         options.not_negative(self, "gamma")
 
+    def attach(self, step: Step, train: Dataset, seed: int) -> Any:
+        """Nothing; the place where the loss is looked at."""
+        step.rows.need_classes(type(self).__name__)
+
     def rows(self, y: Tensor, outputs: Tensor, rows: Rows) -> Tensor:
         """The focal loss (B,)."""
         from keras import ops
@@ -144,11 +148,13 @@ class LabelSmoothing(StepRemedy):
     def __post_init__(self) -> None:
         options.fraction(self, "amount")
 
+    def attach(self, step: Step, train: Dataset, seed: int) -> Any:
+        """Nothing; the place where the loss is looked at."""
+        step.rows.need_classes(type(self).__name__)
+
     def change(self, batch: Batch, step: Step, held: Any) -> Batch:
         """The batch with softer labels."""
         from keras import ops
 
-        if step.rows.kind == "other":
-            raise NotApplicable(f"LabelSmoothing softens classes, and the loss {step.rows.name!r} is no cross-entropy")
         y = ops.cast(batch.y, "float32")
         return batch.with_(y=(1 - self.amount) * y + self.amount / (2 if step.rows.kind == "binary" else y.shape[-1]))

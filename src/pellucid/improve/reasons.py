@@ -46,7 +46,7 @@ class RightReasons(StepRemedy):
 
     Raises:
         InvalidOption: A negative strength, another kind, or a mask that holds other than 0 and 1.
-        InvalidInput: While training: a mask that does not fit the inputs.
+        InvalidInput: While training: a mask that does not fit the inputs; for "rrr", whole numbers that no embedding reads.
         UnsupportedLayer: While training by "cdep": a layer or an operation that cannot be decomposed, such as attention, layer
             normalization or a product, or a model or layer with a call of its own.
 

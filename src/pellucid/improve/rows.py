@@ -47,6 +47,18 @@ class Rows:
         """ "sparse", "one-hot", "binary" cross-entropy, or "other"."""
         return {_SPARSE: "sparse", _ONE_HOT: "one-hot", _BINARY: "binary"}.get(self.name, "other")
 
+    def need_classes(self, remedy: str) -> None:
+        """Raise where the loss is no cross-entropy, for a remedy, as it is called, that is about probabilities of classes.
+
+        Raises:
+            NotApplicable: It is none.
+        """
+        if self.kind == "other":
+            raise NotApplicable(
+                f"{remedy} is about probabilities of classes, and the loss {self.name or self._loss!r} is no "
+                f"cross-entropy: compile the model with one, or leave {remedy} out"
+            )
+
     def labels(self, y: Tensor) -> Tensor:
         """The labels as this step wants them: (B, K) distributions in place of class numbers where they are to be soft."""
         from keras import ops

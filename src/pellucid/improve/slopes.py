@@ -38,6 +38,7 @@ class InputGradientPenalty(StepRemedy):
 
     Raises:
         InvalidOption: A negative strength.
+        InvalidInput: While training: inputs that are whole numbers, unless an embedding reads them.
 
     Example:
         >>> import pellucid as pl
@@ -85,6 +86,7 @@ class JacobianPenalty(StepRemedy):
 
     Raises:
         InvalidOption: A negative strength.
+        InvalidInput: While training: inputs that are whole numbers, unless an embedding reads them.
 
     Example:
         >>> import pellucid as pl

@@ -18,7 +18,7 @@ from pellucid.core.attention import rows_each, sites, watched
 from pellucid.core.dataset import Dataset
 from pellucid.core.features import last_dense
 from pellucid.core.model import Model
-from pellucid.errors import NotApplicable
+from pellucid.errors import InvalidInput, NotApplicable
 from pellucid.improve.base import Batch, Remedy, Seen, StepRemedy
 from pellucid.improve.rows import Rows
 from pellucid.shapes import Array, Tensor
@@ -48,9 +48,9 @@ class Step:
         self.native, self.inside, self.data, self.seed = model, Model(model), train, seed
         self.remedies = tuple(sorted(remedies, key=lambda r: (r.rank, r.slot)))
         one = self.inside.prepare(train.take(slice(0, 1)).x)
-        width = int(model(train.take(slice(0, 1)).x, training=False).shape[-1])
-        self.rows = Rows(model, width, soft=any(r.soft for r in remedies))
+        self.rows = Rows(model, _width(model, remedies, train), soft=any(r.soft for r in remedies))
         self._refuse_ignored()
+        self._refuse_whole_numbers()
         self._attends = any(r.attends for r in remedies)
         self._each = rows_each(self.inside, sites(self.inside, one), 2) if self._attends else 1
         featured = any(r.featured for r in remedies)
@@ -193,6 +193,27 @@ class Step:
                 "give them a sample_weight of 0"
             )
 
+    def _refuse_whole_numbers(self) -> None:
+        """Raise where a remedy differentiates by inputs that are whole numbers, and not by embeddings of them."""
+        if (remedy := self.only("slope")) is None:
+            return
+        own = self.data.x if isinstance(self.data.x, dict) else {"x": self.data.x}
+        names = self.inside.names or tuple(own)
+        for name in [names[entry.input] for entry in self.inside.anatomy.entries if entry.layer is None]:
+            taken = self._taken(name)
+            if np.asarray(own[name]).dtype.kind != "f" or "int" in taken:
+                raise InvalidInput(
+                    f"{type(remedy).__name__} differentiates by the inputs: expected real numbers for {name}, got "
+                    f"{np.asarray(own[name]).dtype} for a model that takes {taken}; convert {name} with "
+                    f'{name}.astype("float32"), and have the model take float32 as well'
+                )
+
+    def _taken(self, name: str) -> str:
+        """The type of numbers that an input of the model is cast to, as far as the model says."""
+        declared = getattr(self.native, "inputs", None) or []
+        found = [i.dtype for i in declared if len(declared) == 1 or i.name == name]
+        return str(found[0]) if found else "any"
+
     def losses(self, y: Tensor, outputs: Tensor) -> Tensor:
         """The loss (B,) of each example: a remedy's, or the compiled one."""
         remedy = self.only("rows")
@@ -304,6 +325,24 @@ def keeping(**values: Any) -> Any:
             self.built = True
 
     return Kept()
+
+
+def _width(model: Any, remedies: Sequence[Remedy], train: Dataset) -> int:
+    """How many numbers a model puts out for an example.
+
+    Raises:
+        NotApplicable: It has several outputs.
+    """
+    outputs = model(train.take(slice(0, 1)).x, training=False)
+    if isinstance(outputs, dict | list | tuple):
+        told = (
+            f"named {', '.join(map(str, outputs))}" if isinstance(outputs, dict) else f"in a {type(outputs).__name__}"
+        )
+        raise NotApplicable(
+            f"{type(remedies[0]).__name__} changes the step of a model with one output, and {model.name} has {len(outputs)} "
+            f"{told}; improve a keras.Model that puts out one tensor"
+        )
+    return int(outputs.shape[-1])
 
 
 def _refuse_own_steps(model: Any, remedies: Sequence[Remedy]) -> None:
