@@ -1,5 +1,6 @@
 """A comparison that was killed goes on where it stopped, and one that differs is refused."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import pellucid as pl
+from pellucid.core.contents import contents
 from pellucid.errors import InvalidOption
 from pellucid.study.shelf import of_build, of_value
 
@@ -127,3 +129,112 @@ def test_fingerprints_change_with_what_matters(build, data):
     others = [marks + 1, marks.T, marks.astype("float32"), [0.0] * 6]
     assert len({of_value(v) for v in [marks, *others]}) == 5
     assert of_value(pl.Recipe(pl.L2(0.1))) != of_value(pl.Recipe(pl.L2(0.2)))
+
+
+def compiled(**settings):
+    def build():
+        net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, activation="sigmoid")])
+        net.compile(**{"optimizer": "sgd", "loss": "mse", **settings})
+        return net
+
+    return build
+
+
+def scaled(factor):
+    def loss(y, p):
+        return keras.ops.mean(factor * (y - p) ** 2)
+
+    return loss
+
+
+class Scaled(keras.losses.Loss):
+    """A loss that says nothing of its factor."""
+
+    def __init__(self, factor):
+        super().__init__(name="scaled")
+        self.factor = factor
+
+    def call(self, y, p):
+        return self.factor * keras.ops.mean((y - p) ** 2, axis=-1)
+
+
+class Falling(keras.optimizers.schedules.LearningRateSchedule):
+    def __init__(self, rate):
+        self._rate = rate
+
+    def __call__(self, step):
+        return self._rate
+
+
+def settings(factor):
+    weights = np.full(3000, 1.0)
+    weights[1500] = factor  # in the middle, which no text of the array shows
+    return [
+        {"loss": scaled(factor)}, {"loss": scaled(weights)}, {"loss": Scaled(factor)}, {"metrics": [scaled(factor)]},
+        {"loss": functools.partial(lambda y, p, by: keras.ops.mean(by * (y - p) ** 2), by=factor)},
+        {"loss": keras.losses.MeanSquaredError(), "metrics": [keras.metrics.MeanMetricWrapper(scaled(factor), "m")]},
+        {"optimizer": keras.optimizers.SGD(Falling(factor))}, {"optimizer": keras.optimizers.Adam(factor)},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("which", range(8))
+def test_what_is_compiled_is_known_by_what_it_does(data, which):
+    train = pl.Dataset(*data["train"])
+    one, again, other = (of_build(compiled(**settings(factor)[which]), train) for factor in (1.0, 1.0, 50.0))
+    assert one == again
+    assert one != other
+
+
+@pytest.mark.parametrize("layer", [keras.layers.Lambda, lambda f: keras.layers.Dense(1, activation=f)])
+def test_layers_are_known_by_their_functions(data, layer):
+    def build(factor):
+        weights = np.full(3000, 1.0, "float32")
+        weights[1500] = factor
+
+        def made():
+            net = keras.Sequential(
+                [keras.Input((3,)), layer(lambda x: x * float(weights[1500])), keras.layers.Dense(1)]
+            )
+            net.compile("sgd", "mse")
+            return net
+
+        return made
+
+    train = pl.Dataset(*data["train"])
+    one, again, other = (of_build(build(factor), train) for factor in (1.0, 1.0, 2.0))
+    assert one == again
+    assert one != other
+
+
+def test_a_function_is_known_by_what_it_reads():
+    def made(text):
+        names = {"__name__": "made"}
+        exec(f"K = {text}\ndef half(a): return a / 2\ndef loss(y, p): return K * half(y - p)", names)
+        return names["loss"]
+
+    assert contents(made("1")) == contents(made("1"))
+    assert contents(made("1")) != contents(made("2"))
+    assert contents(lambda y: y in {"a", "b"}) == contents(lambda y: y in {"b", "a"})
+
+
+def test_a_comparison_with_another_loss_of_the_same_name_is_refused(quick, tmp_path):
+    quick(folder=tmp_path, seeds=1, build=compiled(loss=scaled(1.0)))
+    with pytest.raises(InvalidOption, match="another build"):
+        quick(folder=tmp_path, seeds=1, build=compiled(loss=scaled(50.0)))
+
+
+def test_teachers_are_known_by_their_contents():
+    def teacher(seed, activation="softmax"):
+        kernel = keras.initializers.GlorotUniform(seed)
+        return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation, kernel_initializer=kernel)])
+
+    one, other = teacher(0), teacher(0)
+    other.layers[0].kernel.assign(other.layers[0].kernel + 1)
+    for change in (lambda m: m, lambda m: pl.wrap(m, "probabilities")):
+        of = [pl.Distill(change(m)) for m in (one, teacher(0), other, teacher(0, "sigmoid"))]
+        assert of[0] == of[1], "layers are numbered anew"
+        assert hash(of[0]) == hash(of[1])
+        assert not {of[2], of[3]} & {of[0]}
+        assert len({of_value(pl.Recipe(distill)) for distill in of}) == 3
+    bare, close = ({"teacher": pl.wrap(scaled(k), "probabilities")} for k in (1.0, 2.0))
+    assert pl.Distill(**bare) == pl.Distill(**bare) != pl.Distill(**close)

@@ -13,7 +13,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +22,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from pellucid.core.contents import contents, of_array
 from pellucid.errors import InvalidRecord, PellucidError, UnwritableOutput
 from pellucid.shapes import Array
 
@@ -45,23 +46,26 @@ class Value:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Value) and type(self) is type(other) and _written(self) == _written(other)
+        return isinstance(other, Value) and type(self) is type(other) and written(self) == written(other)
 
     def __hash__(self) -> int:
-        return hash(json.dumps(_written(self), sort_keys=True))
+        return hash(written(self))
 
 
-def _written(value: Value) -> Any:
-    """The plain form of a value with arrays as lists: slow, complete, comparable."""
+def written(value: Any) -> str:
+    """A text that is the same for equal values alone: arrays, functions and models stand in it by their contents."""
     arrays: dict[str, Array] = {}
-    plain = encode(value, arrays)
-    return [plain, {key: [a.dtype.str, a.shape, _comparable(a)] for key, a in arrays.items()}]
+    plain = encode(value, arrays, contents)
+    return json.dumps([_whole(plain), {key: of_array(a) for key, a in arrays.items()}], sort_keys=True, default=str)
 
 
-def _comparable(a: Array) -> Any:
-    """The numbers of an array; NaN, which equals nothing, becomes None, so that records with gaps equal themselves."""
-    gaps = np.isnan(a) if a.dtype.kind in "fc" else np.zeros((), bool)
-    return np.where(gaps, None, a).tolist() if gaps.any() else a.tolist()  # type: ignore[call-overload]
+def _whole(plain: Any) -> Any:
+    """Numbers of one value in one form: 1.0 equals 1, and is written as it is."""
+    if isinstance(plain, dict):
+        return {key: _whole(item) for key, item in plain.items()}
+    if isinstance(plain, list):
+        return list(map(_whole, plain))
+    return int(plain) if isinstance(plain, float) and plain.is_integer() else plain
 
 
 Saved = TypeVar("Saved", bound="Record")
@@ -170,28 +174,33 @@ def _frozen(value: Any) -> Any:
     return value
 
 
-def encode(value: Any, arrays: dict[str, Array]) -> Any:
-    """The JSON form of a value; arrays go into `arrays` and leave a reference."""
+def encode(value: Any, arrays: dict[str, Array], tell: Callable[[Any], Any] | None = None) -> Any:
+    """The JSON form of a value; arrays go into `arrays` and leave a reference.
+
+    `tell` gives a form to what has none (a function, a model); without it there is only its name.
+    """
+    again = functools.partial(encode, arrays=arrays, tell=tell)
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"$float": repr(value)}
     if isinstance(value, np.generic):
-        return encode(value.item(), arrays)
+        return again(value.item())
     if isinstance(value, np.ndarray):
         key = f"a{len(arrays)}"
         arrays[key] = value.astype(str) if value.dtype == object else value
         return {"$array": key}
     if isinstance(value, Value):
-        fields = {name: encode(item, arrays) for name, item in value.settings().items()}
-        return {"$type": type(value).__name__, **fields}
+        return {"$type": type(value).__name__, **{name: again(item) for name, item in value.settings().items()}}
     if isinstance(value, Mapping):
-        return {str(key): encode(item, arrays) for key, item in value.items()}
+        return {str(key): again(item) for key, item in value.items()}
     if isinstance(value, tuple):
-        return {"$tuple": [encode(item, arrays) for item in value]}
-    if isinstance(value, list | set | frozenset):
-        return [encode(item, arrays) for item in value]
-    return {"$opaque": getattr(value, "__qualname__", None) or repr(value)}
+        return {"$tuple": list(map(again, value))}
+    if isinstance(value, list):
+        return list(map(again, value))
+    if isinstance(value, set | frozenset):
+        return list(map(again, sorted(value, key=repr)))  # in an order that is the same in another process
+    return {"$opaque": tell(value) if tell else getattr(value, "__qualname__", None) or repr(value)}
 
 
 def decode(plain: Any, arrays: Mapping[str, Array]) -> Any:

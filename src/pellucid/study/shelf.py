@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import tempfile
 from collections.abc import Sequence
@@ -11,12 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pellucid import training
+from pellucid.core.contents import contents, of_config, structure
 from pellucid.core.dataset import Dataset
 from pellucid.core.model import wrap
-from pellucid.core.record import encode, versions
+from pellucid.core.record import versions, written
 from pellucid.errors import InvalidOption, InvalidRecord, UnwritableOutput
 from pellucid.study.trial import Plan, Trial
 from pellucid.training import Build
@@ -98,34 +96,19 @@ def _shared(plan: Plan) -> dict[str, str]:
 
 def of_value(value: Any) -> str:
     """Sixteen hexadecimal digits that change with anything in a value: settings, arrays, their order."""
-    arrays: dict[str, Any] = {}
-    digest = hashlib.sha256(_text(encode(value, arrays)).encode())
-    for key, array in arrays.items():
-        whole = np.ascontiguousarray(array)
-        digest.update(f"{key}{whole.dtype.str}{whole.shape}".encode())
-        digest.update(whole.tobytes() if whole.dtype.kind in "US" or not whole.size else whole.data.cast("B"))
-    return digest.hexdigest()[:16]
+    return hashlib.sha256(written(value).encode()).hexdigest()[:16]
 
 
 def of_build(build: Build, train: Dataset) -> str:
-    """Sixteen hexadecimal digits of what a builder builds: layers, first weights, loss, optimizer and metrics."""
+    """Sixteen hexadecimal digits of what a builder builds: layers, first weights, loss, optimizer and metrics.
+
+    A loss or metric of the author's own is known by its code and what it closes over: of its name there may be several.
+    """
     model = training.fresh(build, 0)
     if not model.built:
         model(train.take(slice(0, 1)).x, training=False)
-    return of_value([wrap(model).fingerprint(), _config(model.get_config), _config(model.get_compile_config)])
-
-
-def _config(ask: Any) -> str:
-    """What a model says of itself; nothing where its author gave it no way to."""
-    try:
-        return _text(ask())
-    except (NotImplementedError, TypeError, ValueError, AttributeError):
-        return ""
-
-
-def _text(plain: Any) -> str:
-    """JSON, in which things without a form of their own stand by name, and never by where they lie in memory."""
-    return re.sub(r" at 0x[0-9a-f]+", "", json.dumps(plain, sort_keys=True, default=str))
+    compiled = contents(model._compile_config.config) if model.compiled else None
+    return of_value([wrap(model).fingerprint(), of_config(model.get_config), structure(model), compiled])
 
 
 def _require_writable(folder: Path) -> None:
