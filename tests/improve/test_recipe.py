@@ -490,3 +490,23 @@ def test_several_outputs_are_told(recipe, outputs, told):
 
     with pytest.raises(NotApplicable, match=f"one output, and functional.* has {told}"):
         improve(make, recipe)
+
+
+def test_remedies_keep_copies_of_what_they_are_given():
+    groups, taught, mask = ["a", "b"] * 3, np.full((4, 2), 0.5), np.zeros((4,))
+    words = {"film": ["movie"]}
+    remedies = [pl.GroupDro(groups), pl.Distill(taught), pl.RightReasons(mask), pl.Synonyms(words)]
+    before = [(hash(pl.Recipe(r)), repr(r)) for r in remedies]
+    groups[0], taught[0], mask[0], words["fine"] = "z", 1, 1, ["good"]
+    words["film"].append("picture")
+    assert [(hash(pl.Recipe(r)), repr(r)) for r in remedies] == before
+    assert remedies[0].groups == ["a", "b"] * 3
+    with pytest.raises(ValueError, match="read-only"):
+        remedies[1].teacher[0] = 1
+
+
+def test_equal_remedies_hash_equally():
+    assert pl.L2(1) == pl.L2(1.0)
+    assert len({pl.Recipe(pl.L2(1)), pl.Recipe(pl.L2(1.0)), pl.Recipe(pl.L2(1.5))}) == 2
+    assert len({pl.Distill(np.array([[0.0, 1.0]])), pl.Distill(np.array([[-0.0, 1.0]]))}) == 1
+    assert pl.Distill(np.zeros((1, 2))) != pl.Distill(np.zeros((2, 1)))

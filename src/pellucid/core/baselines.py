@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from pellucid.shapes import Array
 
 class Baseline(Value, ABC):
     """A baseline that is made from the example it stands beside."""
+
+    owns: ClassVar[bool] = True
 
     @abstractmethod
     def beside(self, x: Array, name: str, *, channels_first: bool = False) -> Array:

@@ -13,6 +13,7 @@ import math
 import shutil
 import tempfile
 import time
+from abc import ABCMeta
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,13 +30,39 @@ from pellucid.shapes import Array
 _SETTINGS, _ARRAYS = "record.json", "arrays.npz"
 
 
-class Value:
+class _Owning(ABCMeta):
+    """Makes values that own what they hold, whatever their `__post_init__` does."""
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        made = super().__call__(*args, **options)
+        if cls.owns and dataclasses.is_dataclass(made):  # type: ignore[attr-defined]
+            for f in dataclasses.fields(made):
+                object.__setattr__(made, f.name, _own(getattr(made, f.name)))
+        return made
+
+
+def _own(value: Any) -> Any:
+    """A copy of what its giver could change: arrays that are read-only, lists and dicts of what is copied likewise."""
+    if isinstance(value, np.ndarray):
+        if value.flags.writeable or value.base is not None:
+            value = value.copy()
+            value.flags.writeable = False
+        return value
+    if isinstance(value, Mapping):
+        return {key: _own(item) for key, item in value.items()}
+    return type(value)(map(_own, value)) if type(value) in (list, tuple) else value
+
+
+class Value(metaclass=_Owning):
     """A frozen dataclass that is equal by content and can be written down.
 
     Subclasses are declared with `@dataclass(frozen=True, eq=False)`: equality here also compares arrays.
     """
 
     _kinds: ClassVar[dict[str, type[Value]]] = {}
+
+    owns: ClassVar[bool] = False
+    """Whether it keeps copies of what it is given: settings do, so that their giver cannot change them; data do not."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

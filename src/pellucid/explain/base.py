@@ -130,6 +130,7 @@ class Attribution:
 class Method(Value, ABC):
     """An attribution method: a frozen dataclass whose fields are its options."""
 
+    owns: ClassVar[bool] = True
     takes_shift: ClassVar[bool] = False
     """Whether `Question.shift` is honoured, so that noise can be added to embeddings."""
 

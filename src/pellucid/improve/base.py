@@ -25,6 +25,7 @@ class Remedy(Value):
     name. So the order in which they are given does not matter.
     """
 
+    owns: ClassVar[bool] = True
     slot: ClassVar[str] = ""
     """What the remedy takes hold of; a recipe has room for one remedy a slot."""
 

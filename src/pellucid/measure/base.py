@@ -159,6 +159,7 @@ class Measure(Value, ABC):
     quantity is a share, is stated for the class, or in the result where that depends on what was asked.
     """
 
+    owns: ClassVar[bool] = True
     quantity: ClassVar[str]
     better: ClassVar[str] = ""
     share: ClassVar[bool] = False

@@ -64,6 +64,7 @@ class Check(Value, ABC):
     A subclass states which way is better of its value: "higher", "lower", or "" where neither is.
     """
 
+    owns: ClassVar[bool] = True
     better: ClassVar[str] = ""
 
     @abstractmethod
