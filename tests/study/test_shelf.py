@@ -96,6 +96,14 @@ def test_another_question_under_the_same_names_is_refused(quick, kept, recipes, 
             quick(folder=kept, seeds=1, **other)
 
 
+def test_defaults_that_are_spelt_out_are_the_same_fit(quick, kept):
+    before = {path: path.stat().st_mtime_ns for path in Path(kept).glob("*/record.json")}
+    quick(folder=kept, seeds=1, fit={"batch_size": 32, "epochs": 2, "shuffle": True})
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    with pytest.raises(InvalidOption, match="another fit"):
+        quick(folder=kept, seeds=1, fit={"epochs": 2, "batch_size": 16})
+
+
 def test_another_builder_is_refused(quick, kept):
     def build():
         net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, activation="sigmoid")])
@@ -129,6 +137,7 @@ def test_fingerprints_change_with_what_matters(build, data):
     others = [marks + 1, marks.T, marks.astype("float32"), [0.0] * 6]
     assert len({of_value(v) for v in [marks, *others]}) == 5
     assert of_value(pl.Recipe(pl.L2(0.1))) != of_value(pl.Recipe(pl.L2(0.2)))
+    assert of_value(pl.Recipe(pl.L2(1))) == of_value(pl.Recipe(pl.L2(1.0)))
 
 
 def compiled(**settings):

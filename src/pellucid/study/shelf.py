@@ -89,9 +89,15 @@ def _shared(plan: Plan) -> dict[str, str]:
     data = {part: of_value(data) for part, data in plan.parts.items()}
     built, software = of_build(plan.build, plan.parts["train"]), of_value(versions())
     return {
-        "build": built, **data, "fit": of_value(dict(plan.fit or {})), "measures": of_value(tuple(plan.measures)),
+        "build": built, **data, "fit": of_value(_fit(plan)), "measures": of_value(tuple(plan.measures)),
         "software": software,
     }  # fmt: skip
+
+
+def _fit(plan: Plan) -> dict[str, Any]:
+    """How it is trained, with what holds where nothing is said: to say so is no other training."""
+    usual = {"epochs": training.EPOCHS, "batch_size": training.BATCH, "shuffle": True}
+    return {**usual, **(plan.fit or {})}
 
 
 def of_value(value: Any) -> str:
