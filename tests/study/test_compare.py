@@ -131,7 +131,7 @@ def test_a_recipe_that_diverges_is_a_row_that_failed(quick, recipes):
 
 def test_bad_options_are_named(quick, data, tmp_path):
     for other, told in (
-        ({"recipes": {}}, "by name"), ({"recipes": {"l2": pl.L2(0.1)}}, "expected a Recipe"),
+        ({"recipes": {}}, "by name"), ({"recipes": {"l2": pl.L2}}, r"expected a Recipe or a remedy .*write pl.L2\(\)"),
         ({"seeds": [1, 1]}, "different seeds"),
         ({"seeds": 0}, "at least 1"), ({"seeds": 2.5}, "seeds"), ({"measures": [pl.CalibrationError]}, "with its brackets"),
         ({"measures": "calibration_error"}, "measures"), ({"level": 95}, "level"), ({"workers": 0}, "workers"),
@@ -141,6 +141,13 @@ def test_bad_options_are_named(quick, data, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UnwritableOutput, match="cannot write"):
         quick(folder=tmp_path / "file")
+
+
+def test_a_bare_remedy_is_a_recipe_of_it(quick):
+    found = quick(recipes={"plain": pl.Recipe(), "l2": pl.L2(0.5)}, seeds=1)
+    same = quick(recipes={"plain": pl.Recipe(), "l2": pl.Recipe(pl.L2(0.5))}, seeds=1)
+    assert found.recipes == same.recipes
+    np.testing.assert_array_equal(found.scores["test"], same.scores["test"])
 
 
 def test_data_that_cannot_judge_are_refused(quick, data):

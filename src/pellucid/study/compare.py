@@ -15,6 +15,7 @@ from pellucid.core.progress import Progress
 from pellucid.core.randomness import check_seed
 from pellucid.core.record import Stopwatch, versions
 from pellucid.errors import InvalidInput, InvalidOption, WorkerDied
+from pellucid.improve.base import Remedy
 from pellucid.improve.recipe import Recipe
 from pellucid.measure.base import Measure
 from pellucid.study.assembly import assembled, complete
@@ -29,7 +30,7 @@ from pellucid.verify.base import Check
 
 def compare(
     build: Build,
-    recipes: Mapping[str, Recipe],
+    recipes: Mapping[str, Recipe | Remedy],
     *,
     train: Any,
     validation: Any = None,
@@ -55,7 +56,7 @@ def compare(
 
     Args:
         build: A function without arguments that returns a compiled Keras model.
-        recipes: Recipes by name. The reference is the one without remedies, else the first.
+        recipes: Recipes, or single remedies, by name. The reference is the one without remedies, else the first.
         train: A `Dataset` or (x, y) to learn from.
         validation: The same, for schedules and for choosing a recipe (`Comparison.selected`).
         test: The same, for judging alone: no recipe sees it. Without it the table is about the validation data.
@@ -150,15 +151,22 @@ def stopped(plan: Plan, done: Sequence[Trial], shelf: Shelf | None, *, keep: boo
 # -- what was asked ----------------------------------------------------------------------------------------------------
 
 
-def _recipes(recipes: Mapping[str, Recipe]) -> dict[str, Recipe]:
+def _recipes(recipes: Mapping[str, Recipe | Remedy]) -> dict[str, Recipe]:
     if not isinstance(recipes, Mapping) or not recipes:
         raise InvalidOption(
             'recipes: expected recipes by name, such as {"plain": pl.Recipe(), "l2": pl.Recipe(pl.L2(0.01))}'
         )
     for name, recipe in recipes.items():
-        if not isinstance(recipe, Recipe):
-            raise InvalidOption(f"recipes[{name!r}]: expected a Recipe, got {recipe!r}")
-    return {str(name): recipe for name, recipe in recipes.items()}
+        if not isinstance(recipe, Recipe | Remedy):
+            raise InvalidOption(
+                f"recipes[{name!r}]: expected a Recipe or a remedy such as pl.L2(0.01), got {recipe!r}{_bracket(recipe)}"
+            )
+    return {str(name): r if isinstance(r, Recipe) else Recipe(r) for name, r in recipes.items()}
+
+
+def _bracket(item: Any) -> str:
+    """What to try where a class was given in place of a value of it."""
+    return f"; write pl.{item.__name__}() with its brackets" if isinstance(item, type) else ""
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
@@ -202,9 +210,8 @@ def _measures(measures: Any, judged: Dataset) -> list[Measure]:
         raise InvalidOption(f"measures: expected a list such as [pl.CalibrationError()], got {measures!r}")
     for item in measures:
         if not isinstance(item, Measure | Check):
-            hint = f"; write pl.{item.__name__}() with its brackets" if isinstance(item, type) else ""
             raise InvalidOption(
-                f"measures: expected measures or checks such as pl.CalibrationError(), got {item!r}{hint}"
+                f"measures: expected measures or checks such as pl.CalibrationError(), got {item!r}{_bracket(item)}"
             )
     return [Faithfulness(item) if isinstance(item, Check) else item for item in measures]
 
