@@ -56,7 +56,8 @@ def test_members_that_agree_and_that_do_not():
     np.testing.assert_allclose([*same.agreement, *same.interval], 1, atol=1e-12)
     turned = pl.disagreement(ensemble([w, -w]), np.ones((2, 5)), pl.GradientInput(), progress=False)
     np.testing.assert_allclose(turned.agreement, -1, atol=1e-12)
-    assert "rank correlation of -1.00" in str(turned)
+    assert "rank correlation of -1.00 (no interval from two members) over 2 examples" in str(turned)
+    assert "rank correlation of 1.00 [1.00, 1.00] over 2 examples" in str(same)
 
 
 def test_a_level_map_agrees_with_none():

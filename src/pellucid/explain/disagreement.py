@@ -50,9 +50,10 @@ class Disagreement(Record):
 
     def __str__(self) -> str:
         low, high = self.interval
+        around = f"[{low:.2f}, {high:.2f}]" if np.isfinite(high - low) else "(no interval from two members)"
         return (
             f"the explanations of {self.members} members agree with a rank correlation of {self.mean_agreement:.2f} "
-            f"[{low:.2f}, {high:.2f}] over {len(self.agreement)} examples"
+            f"{around} over {len(self.agreement)} examples"
         )
 
 
