@@ -127,7 +127,15 @@ def test_nothing_shown_says_how_much_is_ruled_out(made):
     same = dict.fromkeys(RECIPES, (0.8, 0.05))
     told = made(same, same).effects[0]
     assert told.startswith("mixed: no difference shown in 5 quantities, and accuracy may differ by −0.")
-    assert made(same, same, seeds=1).effects[0] == "mixed: no difference shown in 5 quantities."
+    told = made(same, same, seeds=1).effects[0]
+    assert told == "mixed: no difference shown in 5 quantities; with 1 seed accuracy may differ by any amount."
+
+
+def test_two_seeds_do_not_rule_out_more_than_there_can_be(made):
+    same = dict.fromkeys(RECIPES, (0.6, 0.05))
+    found = made(same, same, seeds=2, luck=0.3)
+    assert found.effects[0].endswith("; with 2 seeds accuracy may differ by any amount.")
+    assert [*found.row("mixed", "accuracy").difference_interval] == [-1, 1]
 
 
 def test_seeds_that_agree_are_no_proof_that_others_would(made):

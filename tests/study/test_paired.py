@@ -129,3 +129,17 @@ def test_a_difference_within_rounding_is_none():
     mean, around, p = paired_difference(values * (1 + 3e-7), values)
     assert (mean, around.low, around.high, p) == (0, 0, 0, 1)
     assert paired_difference(values * 1.001, values)[2] < 0.01
+
+
+def test_differences_of_shares_stay_where_they_can_be():
+    own, other = np.array([0.9, 0.2, 0.6]), np.array([0.1, 0.8, 0.5])
+    quantities = [Quantity("accuracy", share=True), Quantity("gap.accuracy", share=True), Quantity("rmse")]
+    scores = np.repeat(np.array([other, own])[:, :, None], 3, axis=2)
+    share, gap, free = (row.difference_interval for row in table(["a", "b"], quantities, scores, 0)[3:])
+    mean, whole, _ = paired_difference(own, other)
+    assert whole.low < -1 < mean < 1 < whole.high < 2, "Student's interval leaves the shares"
+    assert [*share] == [-1, 1]
+    assert [*gap] == [max(-2, whole.low), whole.high]
+    assert free == whole
+    odd = table(["a", "b"], quantities[:1], 2 * scores[:, :, :1], 0)[1].difference_interval
+    assert [*odd] == pytest.approx([2 * whole.low, 2 * whole.high]), "what is beyond 1 is no share"

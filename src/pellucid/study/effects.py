@@ -65,8 +65,10 @@ def _no_gain(rows: Sequence[Row], named: Mapping[str, Quantity], prices: Sequenc
 def _room(row: Row, named: Mapping[str, Quantity]) -> str:
     """By how much a quantity may differ that is not shown to; seeds that all agree are no proof that others would."""
     label, around = named[row.metric].label, row.difference_interval
-    if around is None or not math.isfinite(around.width):
+    if around is None:
         return ""
+    if not around.width < 2 * named[row.metric].most:
+        return f"; with {counted(row.seeds, 'seed', 'seeds')} {label} may differ by any amount"
     if around.width == 0 and not row.difference:
         return f"; {label} is the same with all {row.seeds} seeds"
     return f", and {label} may differ by {_around(row, named[row.metric])}"

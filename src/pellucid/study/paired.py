@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,13 +42,19 @@ class Quantity(Value):
         first, _, more = self.name.replace("_", " ").partition(".")
         return f"gap in {more}" if first == "gap" else f"{first} ({more})" if more else first
 
+    @property
+    def most(self) -> float:
+        """The largest difference that there can be: 1 of shares, 2 of gaps between shares."""
+        return (2.0 if self.name.startswith("gap.") else 1.0) if self.share else math.inf
+
 
 @dataclass(frozen=True, eq=False)
 class Row(Value):
     """One recipe and one quantity, over seeds.
 
     `value` is the mean, in `interval`; `difference` is the mean of (recipe - reference) seed by seed, in
-    `difference_interval`; `p` belongs to the difference, `adjusted` holds for the whole table. The reference has none.
+    `difference_interval`, which of shares ends where their differences do; `p` belongs to the difference, `adjusted` holds for
+    the whole table. The reference has none.
     `seeds` are those that have the quantity under both; `note` says why something is missing.
     """
 
@@ -117,7 +124,19 @@ def _row(name: str, quantity: Quantity, own: Array, reference: Array | None, lev
         return Row(*start, verdict=BLANK, note="the reference has none to compare with")
     mean, interval, p = paired_difference(own[both], reference[both], level)
     fewer = f"of {both.sum()} of {len(own)} seeds" if both.sum() < len(own) else ""
+    interval = _possible(interval, quantity, np.array([own[both], reference[both]]))
     return Row(*start, mean, interval, p, None, NONE, int(both.sum()), fewer)
+
+
+def _possible(interval: Interval, quantity: Quantity, values: Array) -> Interval:
+    """The interval of a difference without what no difference of shares can be, which Student's t knows nothing of.
+
+    It is left as it is where the values are no shares of a whole.
+    """
+    most, least = quantity.most, 1 - quantity.most
+    if not math.isfinite(interval.width) or values.min() < least or values.max() > 1:
+        return interval
+    return replace(interval, low=max(-most, interval.low), high=min(most, interval.high))
 
 
 def _told(row: Row, why: str) -> Row:
