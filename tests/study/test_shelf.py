@@ -194,6 +194,31 @@ def test_what_is_compiled_is_known_by_what_it_does(data, which):
     assert one != other
 
 
+def test_another_process_knows_the_same():
+    code = """
+import keras, pellucid as pl
+from pellucid.study.shelf import of_build, of_value
+
+def loss(y, p, kinds=frozenset({"a", "b", "c"})):
+    return keras.ops.mean((y - p) ** 2) if "a" in {"a", "b", "c", "d"} else 0
+
+def build():
+    net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, activation="sigmoid")])
+    net.compile(keras.optimizers.Adam(0.1), loss, metrics=[keras.metrics.MeanMetricWrapper(loss)])
+    return net
+
+print(of_build(build, None), of_value(pl.Distill(build, 2)), of_value({"b", "a", "c"}))
+"""
+    told = {
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code], check=True, text=True, stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": str(seed)},
+        ).stdout
+        for seed in (1, 2)
+    }  # fmt: skip
+    assert len(told) == 1, told
+
+
 @pytest.mark.parametrize("layer", [keras.layers.Lambda, lambda f: keras.layers.Dense(1, activation=f)])
 def test_layers_are_known_by_their_functions(data, layer):
     def build(factor):
@@ -245,5 +270,8 @@ def test_teachers_are_known_by_their_contents():
         assert hash(of[0]) == hash(of[1])
         assert not {of[2], of[3]} & {of[0]}
         assert len({of_value(pl.Recipe(distill)) for distill in of}) == 3
+    before = hash(pl.Distill(one))
+    one.predict(np.zeros((2, 3)), verbose=0)
+    assert hash(pl.Distill(one)) == before, "to be asked is no change"
     bare, close = ({"teacher": pl.wrap(scaled(k), "probabilities")} for k in (1.0, 2.0))
     assert pl.Distill(**bare) == pl.Distill(**bare) != pl.Distill(**close)

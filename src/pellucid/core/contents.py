@@ -27,8 +27,11 @@ LIBRARIES = frozenset(
 _PASSING = {"name", "_name", "path", "_path", "built"}
 """Attributes that say nothing of what an object does."""
 
-_WRAPPED = {"build", "quantize"}
-"""Methods that Keras wraps in each layer."""
+_KERAS_OWN = {"build", "quantize", "train_function", "test_function", "predict_function", "loss"}
+"""What Keras itself sets in layers and models, some of it only once they have run."""
+
+CHUNK = 2**20
+"""Numbers that are looked at together: a copy of large data would not fit beside them."""
 
 _FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 
@@ -50,11 +53,14 @@ def contents(value: Any, within: frozenset[int] = frozenset()) -> Any:
 
 def of_array(array: Array) -> list[Any]:
     """Kind, shape and numbers of an array: zeros are alike whatever their sign, and so are all NaN."""
-    if array.dtype == object:
-        array = array.astype(str)
-    if array.dtype.kind in "fc":
-        array = np.where(np.isnan(array), array.dtype.type(np.nan), array + array.dtype.type(0))
-    return [array.dtype.str, list(array.shape), _short(array.tobytes())]
+    flat = np.ascontiguousarray(array.astype(str) if array.dtype == object else array).reshape(-1)
+    digest = hashlib.sha256()
+    for start in range(0, flat.size, CHUNK):
+        part = flat[start : start + CHUNK]
+        if part.dtype.kind in "fc":
+            part = np.where(np.isnan(part), part.dtype.type(np.nan), part + part.dtype.type(0))
+        digest.update(part.tobytes())
+    return [flat.dtype.str, list(array.shape), digest.hexdigest()[:32]]
 
 
 def of_config(ask: Callable[[], Any]) -> str:
@@ -158,7 +164,7 @@ def structure(model: Any) -> list[Any]:
 
 def _layer(layer: Any) -> Any:
     """The code of a layer's class, where it is no library's, and its functions, such as an activation: a name says too little."""
-    own = {n: f for n, f in vars(layer).items() if n not in _WRAPPED and isinstance(f, _FUNCTIONS)}
+    own = {n: f for n, f in vars(layer).items() if n not in _KERAS_OWN and isinstance(f, _FUNCTIONS)}
     return [contents(type(layer)), contents(own)]
 
 
