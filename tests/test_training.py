@@ -7,6 +7,7 @@ import pytest
 import pellucid as pl
 from pellucid import training
 from pellucid.core.dataset import Dataset
+from pellucid.core.loss_labels import labels
 from pellucid.errors import InvalidInput, NotApplicable
 
 DRAW = np.random.default_rng(0)
@@ -46,9 +47,9 @@ def test_labels_fit_the_loss():
         return net
 
     data = Dataset(np.zeros((3, 3)), [0, 2, 1])
-    np.testing.assert_array_equal(training.labels(training.fresh(categorical), data), np.eye(4)[[0, 2, 1]])
+    np.testing.assert_array_equal(labels(training.fresh(categorical), data), np.eye(4)[[0, 2, 1]])
     with pytest.raises(InvalidInput, match="NaN"):
-        training.labels(training.fresh(build), Dataset(np.zeros((2, 3)), [0.5, np.nan]))
+        labels(training.fresh(build), Dataset(np.zeros((2, 3)), [0.5, np.nan]))
 
 
 def accuracy(data, seed):

@@ -456,7 +456,14 @@ def test_stopping_knows_which_way_is_better(name, way):
     (call,) = pl.EarlyStopping(monitor=name, better="lower").callbacks(validated=True)
     assert call.mode == "min"
     with pytest.raises(InvalidOption, match="does not say which way is better"):
-        pl.EarlyStopping(monitor="val_happiness")
+        improve(happy, pl.EarlyStopping(monitor="val_happiness"), validation=(HELD_X, HELD_Y))
+
+
+def happy():
+    net = build()
+    named = keras.metrics.MeanMetricWrapper(lambda y, p: p, name="happiness")
+    net.compile("adam", "binary_crossentropy", metrics=[named], **FAST)
+    return net
 
 
 def test_members_that_are_done_outlive_an_interruption_of_the_next():

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -33,12 +33,14 @@ _SETTINGS, _ARRAYS = "record.json", "arrays.npz"
 class _Owning(ABCMeta):
     """Makes values that own what they hold, whatever their `__post_init__` does."""
 
-    def __call__(cls, *args: Any, **options: Any) -> Any:
-        made = super().__call__(*args, **options)
-        if cls.owns and dataclasses.is_dataclass(made):  # type: ignore[attr-defined]
-            for f in dataclasses.fields(made):
-                object.__setattr__(made, f.name, _own(getattr(made, f.name)))
-        return made
+    if not TYPE_CHECKING:  # what it makes is what the class makes, which a checker knows
+
+        def __call__(cls, *args: Any, **options: Any) -> Any:
+            made = super().__call__(*args, **options)
+            if cls.owns and dataclasses.is_dataclass(made):  # type: ignore[attr-defined]
+                for f in dataclasses.fields(made):
+                    object.__setattr__(made, f.name, _own(getattr(made, f.name)))
+            return made
 
 
 def _own(value: Any) -> Any:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pellucid import training
 from pellucid.core.dataset import Dataset
 from pellucid.core.inputs import broken_row
+from pellucid.core.loss_labels import labels
 from pellucid.core.randomness import some, stream
 from pellucid.errors import InvalidInput, TrainingDiverged
 from pellucid.improve.ledger import Ledger
@@ -29,7 +29,7 @@ class Part:
     def __init__(self, model: Any, data: Dataset, before: str = "", rows: Array | None = None) -> None:
         self.before, self.rows = before, np.arange(len(data)) if rows is None else rows
         some_only = data if rows is None or len(rows) == len(data) else data.take(rows)
-        self._x, self._y = some_only.x, training.labels(model, some_only)
+        self._x, self._y = some_only.x, labels(model, some_only)
 
     def evaluated(self, model: Any, batch: int) -> dict[str, float]:
         """Loss and metrics, by name, of a model that is trained with such batches."""

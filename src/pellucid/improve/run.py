@@ -9,6 +9,7 @@ from typing import Any
 from pellucid import training
 from pellucid.core.copies import refuse_overlap
 from pellucid.core.dataset import Dataset, as_dataset
+from pellucid.core.loss_labels import weights_of_classes, weights_of_examples
 from pellucid.core.model import Model, wrap
 from pellucid.core.randomness import check_seed, seeded, stream
 from pellucid.core.record import Provenance, Stopwatch, versions
@@ -247,9 +248,9 @@ def _step(
         return None, fit
     settings = dict(fit or {})
     weight = settings.pop("sample_weight", None)
-    weight = None if weight is None else training.weights_of_examples(weight, data)
+    weight = None if weight is None else weights_of_examples(weight, data)
     if (by_class := settings.pop("class_weight", None)) is not None:
-        weights = training.weights_of_classes(by_class, data)
+        weights = weights_of_classes(by_class, data)
         weight = weights if weight is None else weights * weight
     with seeded(seed, "step"):
         return Step(model, recipe.in_steps, data, seed=seed, weight=weight), settings

@@ -51,7 +51,8 @@ class EarlyStopping(Remedy):
             accuracy, AUC, precision, recall and scores when higher.
 
     Raises:
-        InvalidOption: A patience below 1, a negative `min_delta`, or a name that does not say which way is better.
+        InvalidOption: A patience below 1 or a negative `min_delta`; while training, a name that does not
+            say which way is better.
         InvalidInput: While training, without validation data.
         UnknownName: While training, a `monitor` that is not logged.
 
@@ -79,18 +80,17 @@ class EarlyStopping(Remedy):
         options.not_negative(self, "min_delta")
         options.instance(self, "monitor", str, "the name of a logged value")
         options.one_of(self, "better", (None, "higher", "lower"))
-        self._way()
 
-    def _way(self) -> str:
-        """ "higher" or "lower"."""
+    def _way(self) -> str | None:
+        """ "higher" or "lower"; None where the name does not say."""
         if self.better is not None:
             return self.better
-        for way, words in (("lower", _LOWER), ("higher", _HIGHER)):
-            if any(word in self.monitor.lower() for word in words):
-                return way
-        raise InvalidOption(
-            f'EarlyStopping.better: the name {self.monitor!r} does not say which way is better; give "higher" or "lower"'
+        said = (
+            way
+            for way, words in (("lower", _LOWER), ("higher", _HIGHER))
+            if any(w in self.monitor.lower() for w in words)
         )
+        return next(said, None)
 
     def callbacks(self, *, validated: bool) -> list[Any]:
         """Keras's own schedule, watching the log."""
@@ -100,6 +100,7 @@ class EarlyStopping(Remedy):
             )
         return [
             _stopping()(
+                self._way() is not None,
                 monitor=self.monitor,
                 mode="max" if self._way() == "higher" else "min",
                 patience=self.patience,
@@ -113,11 +114,19 @@ def _stopping() -> type:
     from keras.callbacks import EarlyStopping as Stopping
 
     class Strict(Stopping):
-        """Refuses to watch what is not logged, where Keras would only warn and never stop."""
+        """Refuses to watch what is not logged, where Keras would only warn and never stop, and what may be better either way."""
+
+        def __init__(self, clear: bool, **settings: Any) -> None:
+            super().__init__(**settings)
+            self._clear = clear
 
         def get_monitor_value(self, logs: Mapping[str, float] | None) -> float:
             if self.monitor not in (logs or {}):
                 raise UnknownName(unknown("logged value", self.monitor, logs or {}))
+            if not self._clear:
+                raise InvalidOption(
+                    f'EarlyStopping.better: the name {self.monitor!r} does not say which way is better; give "higher" or "lower"'
+                )
             return (logs or {})[self.monitor]
 
     return Strict

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from pellucid import training
 from pellucid.core import layers
 from pellucid.core.attention import rows_each, sites, watched
 from pellucid.core.dataset import Dataset
 from pellucid.core.features import last_dense
+from pellucid.core.loss_labels import labels
 from pellucid.core.model import Model
 from pellucid.errors import InvalidInput, NotApplicable
 from pellucid.improve.base import Batch, Remedy, Seen, StepRemedy
@@ -68,7 +68,7 @@ class Step:
     def given(self, rows: Any = slice(None)) -> dict[str, Array]:
         """What the model around is fed: inputs, labels, weights, and what remedies have to know of each example."""
         own = self.data.x if isinstance(self.data.x, dict) else {"x": self.data.x}
-        more = {LABEL: training.labels(self.native, self.data), **self._weight, **self._beside}
+        more = {LABEL: labels(self.native, self.data), **self._weight, **self._beside}
         if clash := set(own) & set(more):
             raise NotApplicable(f"an input of the model has the name {min(clash)!r}; give it another")
         return {name: array[rows] for name, array in {**own, **more}.items()}
@@ -391,6 +391,11 @@ def _around(step: Step) -> Any:
         def __init__(self) -> None:
             super().__init__(name=step.native.name, autocast=False)
             self.changed = Changed()
+
+        @property
+        def inside(self) -> Any:
+            """The model of the user."""
+            return step.native
 
         def call(self, inputs: Any, training: Any = None) -> Any:
             return self.changed(inputs, training=training)

@@ -47,6 +47,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 def spaced(scale: Scale, percent: bool, about: int = 5) -> list[float]:
     """Ticks of a horizontal scale, so few that no label touches the next."""
+    found: list[float] = []
     for count in range(about, 0, -1):
         found = ticks(scale.low, scale.high, count)
         half = [text_width(tick_label(t, percent), SMALL) / 2 + 4 for t in found]

@@ -12,6 +12,7 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.attention import Seen, sites, watched
 from pellucid.core.dataset import Dataset
+from pellucid.core.loss_labels import labels
 from pellucid.core.measurement import Measurement
 from pellucid.core.model import Model, wrap
 from pellucid.core.numbers import counted, figure, ranged
@@ -19,7 +20,7 @@ from pellucid.core.registry import unknown
 from pellucid.core.resampling import student
 from pellucid.errors import InvalidInput, NotApplicable, UnknownName
 from pellucid.shapes import Floats, Tensor
-from pellucid.training import fit, fresh, labels
+from pellucid.training import fit, fresh
 from pellucid.verify.attention.masks import unmasked
 from pellucid.verify.attention.site import side
 from pellucid.verify.base import Case, Check
