@@ -1,5 +1,7 @@
 """Every whisker ends where the interval ends, on its column's own axis; colours say what verdicts say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,13 @@ def test_what_is_missing_is_said(found):
     assert "the reference" in texts
     own = found.row("plain", "accuracy")
     assert figure(own.value, own.interval, percent=True) in texts, "the reference's own value"
+
+
+def test_a_quantity_that_none_has_takes_no_room(found):
+    rows = tuple(replace(r, value=None, difference=None) if r.metric == "calibration_error" else r for r in found.rows)
+    texts = [m.text for m in pl.plot.ledger(replace(found, rows=rows)).marks if isinstance(m, Text)]
+    assert "accuracy" in texts
+    assert "calibration error" not in texts
 
 
 def test_every_difference_is_in_the_table(found):

@@ -66,7 +66,12 @@ def ledger(comparison: Any, *, title: str = "What each recipe changes", width: f
     others = [name for name in comparison.recipes if name != comparison.reference]
     if not others:
         raise InvalidInput("ledger: there is nothing to draw; compare at least two recipes")
-    columns = [*(_column(comparison, q, others) for q in comparison.quantities), _time(comparison, others)]
+    known = [
+        q
+        for q in comparison.quantities
+        if any(row.value is not None for row in comparison.rows if row.metric == q.name)
+    ]
+    columns = [*(_column(comparison, q, others) for q in known), _time(comparison, others)]
     bands = math.ceil(len(columns) / _MOST)
     each = math.ceil(len(columns) / bands)
     names = [(comparison.reference, "the reference"), *((n, str(comparison.recipes[n])) for n in others)]
