@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from pellucid.core.dataset import Dataset
-from pellucid.core.inputs import broken_row
+from pellucid.core.inputs import broken_input
 from pellucid.core.loss_labels import labels, weights_of_classes, weights_of_examples
 from pellucid.core.progress import Progress
 from pellucid.core.randomness import seeded
@@ -142,11 +142,9 @@ REMEDY = "try a smaller learning rate, inputs scaled to about one, or a weaker p
 
 def _broken(data: Dataset) -> str:
     """Which example holds what is no number; empty where none does."""
-    arrays = data.x if isinstance(data.x, dict) else {"x": data.x}
-    for name, array in arrays.items():
-        if array.dtype.kind == "f" and (at := broken_row(array)) is not None:
-            return f"{name} of example {at} holds NaN or infinity: fill it in, or leave such examples out"
-    return ""
+    if (found := broken_input(data.x)) is None:
+        return ""
+    return f"{found[0]} of example {found[1]} holds NaN or infinity: fill it in, or leave such examples out"
 
 
 _ON_THEIR_OWN = {"x", "y", "callbacks", "verbose", "validation_data", "validation_split"}

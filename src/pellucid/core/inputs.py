@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pellucid.errors import InvalidInput
-from pellucid.shapes import Array, Tensor
+from pellucid.shapes import Array, Inputs, Tensor
 
 
 def input_names(native: Any) -> tuple[str, ...] | None:
@@ -75,6 +75,14 @@ def broken_row(rows: Array) -> int | None:
     """The first row of (B, ...) that holds NaN or infinity."""
     fine = np.isfinite(rows)
     return None if fine.all() else int(np.argmin(fine.reshape(len(rows), -1).all(axis=1)))
+
+
+def broken_input(x: Inputs) -> tuple[str, int] | None:
+    """The name of an input, "x" for a single one, and its first example that holds NaN or infinity."""
+    for name, array in (x if isinstance(x, dict) else {"x": x}).items():
+        if array.dtype.kind == "f" and (at := broken_row(array)) is not None:
+            return name, at
+    return None
 
 
 def check_tokens(name: str, array: Array, embedding: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pellucid.core.dataset import Dataset
-from pellucid.core.inputs import broken_row
+from pellucid.core.inputs import broken_input
 from pellucid.core.loss_labels import labels
 from pellucid.core.randomness import some, stream
 from pellucid.errors import InvalidInput, TrainingDiverged
@@ -47,10 +47,10 @@ class Part:
             return
         if not self.before:
             raise TrainingDiverged(f"the loss became {loss} with the weights at the end of an epoch")
-        arrays = self._x if isinstance(self._x, dict) else {"x": self._x}
-        for name, array in arrays.items():
-            if array.dtype.kind == "f" and (at := broken_row(array)) is not None:
-                raise InvalidInput(f"validation: the loss is {loss}, for {name} of example {at} holds NaN or infinity")
+        if found := broken_input(self._x):
+            raise InvalidInput(
+                f"validation: the loss is {loss}, for {found[0]} of example {found[1]} holds NaN or infinity"
+            )
 
 
 def logged(count: int, seed: int) -> Array:

@@ -122,16 +122,17 @@ def improve(
         _check_alike(data, held)
         refuse_overlap(data, held)
     runs: list[_Trained] = []
-    interrupted = False
-    for number in _seeds(recipe, seed):
+    seeds = _seeds(recipe, seed)
+    for number in seeds:
         try:
             runs.append(_trained(build, recipe, data, held, fit, seed=number, progress=progress))
         except KeyboardInterrupt:  # in the first epoch of a member: those before it are done
             if not runs:
                 raise
-            interrupted = True
-        if interrupted := interrupted or runs[-1].interrupted:
             break
+        if runs[-1].interrupted:
+            break
+    interrupted = runs[-1].interrupted or len(runs) < len(seeds)
     model = runs[0].model if recipe.joining is None else recipe.joining.join([run.model for run in runs])
     told = [note for remedy in recipe.remedies for note in remedy.notes(runs[0].model, data, held)]
     for remedy in recipe.remedies:
