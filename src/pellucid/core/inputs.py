@@ -79,7 +79,7 @@ def broken_row(rows: Array) -> int | None:
 
 def broken_input(x: Inputs) -> tuple[str, int] | None:
     """The name of an input, "x" for a single one, and its first example that holds NaN or infinity."""
-    for name, array in (x if isinstance(x, dict) else {"x": x}).items():
+    for name, array in (x if isinstance(x, Mapping) else {"x": x}).items():
         if array.dtype.kind == "f" and (at := broken_row(array)) is not None:
             return name, at
     return None
