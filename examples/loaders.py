@@ -56,7 +56,7 @@ class Vocabulary:
     def of(cls, texts: Sequence[Sequence[str]], least: int = 2) -> Vocabulary:
         """The words that are used at least so often."""
         count = Counter(word for text in texts for word in text)
-        return cls(("", "[?]", *sorted(word for word, times in count.items() if times >= least)))
+        return cls(("", "[UNK]", *sorted(word for word, times in count.items() if times >= least)))
 
     def __len__(self) -> int:
         return len(self.words)

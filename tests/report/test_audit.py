@@ -194,6 +194,37 @@ def test_the_baseline_is_the_mean_row_of_a_table_and_zero_elsewhere():
     assert baseline(pl.Dataset(np.ones((2, 4, 4, 1)))) == 0.0
 
 
+def test_the_baseline_of_a_text_is_the_word_that_says_nothing():
+    tokens = np.array([[2, 4, 5, 0], [2, 1, 3, 0]])
+    text = lambda *words: baseline(pl.Dataset(tokens, vocabulary=("", *words)))  # noqa: E731
+    hidden = lambda found: found.beside(tokens, "x").tolist()  # noqa: E731
+    assert hidden(text("[UNK]", "[CLS]", "[MASK]", "not", "good")) == [[2, 3, 3, 0], [2, 1, 3, 0]]
+    assert hidden(text("[UNK]", "film", "bad", "not", "good")) == [[1, 1, 1, 0], [1, 1, 1, 0]]
+    assert text("the", "film", "bad", "not", "good") == 0.0
+    assert baseline(pl.Dataset(tokens, kind="text")) == 0.0
+
+
+def test_a_network_that_means_over_words_alone_is_verified():
+    """With every word padding it would divide by zero: hidden words are unknown ones."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    layers, generator = keras.layers, np.random.default_rng(0)
+    x = generator.integers(2, 20, (300, 8)).astype("int32")
+    x[np.arange(8) >= generator.integers(3, 9, (300, 1))] = 0
+    y = (x == 5).any(1).astype(int)
+    net = keras.Sequential([
+        keras.Input((8,), dtype="int32"), layers.Embedding(20, 8, mask_zero=True), layers.GlobalAveragePooling1D(),
+        layers.Dense(1, activation="sigmoid"),
+    ])  # fmt: skip
+    words = ("", "[UNK]", *(f"w{i}" for i in range(2, 20)))
+    train, test = (pl.Dataset(x[part], y[part], vocabulary=words) for part in (slice(0, 150), slice(150, 300)))
+    audit = pl.audit(net, train=train, test=test)
+    assert np.isfinite([m.value for m in audit.verification if m.value is not None]).all()
+    assert {m.name for m in audit.verification} > {"deletion"}
+    assert not any("Verifying" in what for what, _ in audit.skipped)
+
+
 def test_part_of_an_explanation_takes_the_same_rows_everywhere(audited):
     rows = np.array([5, 2])
     some = part(audited.explanation, rows)

@@ -70,8 +70,9 @@ def explain(
     pellucid explain patients.csv --target outcome --model mine.keras --out why
 
     The model's own scale is explained: log-odds where it ends in a softmax or sigmoid. "Nothing" is the mean training
-    row of a table and zero elsewhere (-o baseline=0 says otherwise), a background 100 training rows. An explanation
-    says what the model responds to; `pellucid audit` also verifies that it can be believed.
+    row of a table, of a text whose vocabulary has them mask tokens or else unknown words, and zero elsewhere
+    (-o baseline=0 says otherwise), a background 100 training rows. An explanation says what the model responds to;
+    `pellucid audit` also verifies that it can be believed.
     """
     from pellucid.cli import asking, environment, sources
     from pellucid.explain.base import explain as verb

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from pellucid.core.baselines import MaskToken
 from pellucid.core.dataset import Dataset, as_dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.model import Model, to_array, wrap
 from pellucid.core.numbers import counted
 from pellucid.core.progress import Progress
 from pellucid.core.randomness import stream
+from pellucid.core.vocabulary import blank, special
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable, NotDifferentiable, UnsupportedLayer
 from pellucid.explain.attention.reading import AttentionReading
 from pellucid.explain.base import Explanation, Method, explain
@@ -182,15 +184,21 @@ def _without_gradients(train: Dataset) -> Method:
     from pellucid.explain.perturbation.occlusion import Occlusion
     from pellucid.explain.perturbation.shapley import PermutationShapley
 
-    return PermutationShapley(baseline=baseline(train)) if train.kind == "tabular" else Occlusion()
+    return (
+        PermutationShapley(baseline=baseline(train)) if train.kind == "tabular" else Occlusion(baseline=baseline(train))
+    )
 
 
 def baseline(train: Dataset) -> Any:
-    """What stands for "nothing": the mean training row of a table, zero (black, silence) for everything else."""
+    """What stands for "nothing": the mean row of a table, a word that says nothing in a text, else zero (black, silence)."""
     x = train.x
-    if train.kind != "tabular" or isinstance(x, dict) or x.dtype.kind not in "fiu" or x.ndim != 2:
+    if isinstance(x, dict) or x.dtype.kind not in "fiu" or x.ndim != 2:
         return 0.0
-    return x.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if train.kind == "text":
+        words = train.vocabulary or ()
+        word = blank(words)
+        return 0.0 if word is None else MaskToken(word, keep=special(words))
+    return x.mean(axis=0, dtype=np.float64).astype(np.float32) if train.kind == "tabular" else 0.0
 
 
 def references(train: Dataset) -> dict[str, Any]:

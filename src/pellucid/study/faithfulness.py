@@ -31,7 +31,8 @@ class Faithfulness(Measure):
 
     Args:
         check: A check of `pl.verify` with a value, such as `pl.Deletion()` or `pl.ParameterRandomization()`.
-        method: How to explain; None for `pl.IntegratedGradients` from the mean of the training rows (tables) or from zeros.
+        method: How to explain; None for `pl.IntegratedGradients` from the mean of the training rows (tables), from mask tokens
+            or unknown words (texts whose vocabulary has them) or from zeros.
         examples: How many test rows are explained, drawn by chance.
         target: The output asked about, as in `pl.explain`; "predicted" is the class predicted rather than the next.
 

@@ -14,12 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from pellucid.core.vocabulary import UNKNOWN, unknown
 from pellucid.data.corruptions.base import Corruption, Reference, level
 from pellucid.errors import NotApplicable
 from pellucid.shapes import Array
-
-UNKNOWN = ("[unk]", "<unk>", "unk", "[oov]", "<oov>", "oov", "<unknown>", "[unknown]")
-"""What vocabularies call a word that they do not hold, in lower case."""
 
 NEGATIONS = ("not", "no", "never", "cannot")
 
@@ -154,8 +152,9 @@ def _lookup(words: Sequence[str]) -> Callable[[str], Words]:
     if not words:
         return lambda word: [word]
     numbers = {word: i for i, word in reversed(list(enumerate(words)))}
-    unknown = next(([i] for i, word in enumerate(words) if word.lower() in UNKNOWN), [])
-    return lambda word: [numbers[word]] if word in numbers else unknown
+    other = unknown(words)
+    instead = [] if other is None else [other]
+    return lambda word: [numbers[word]] if word in numbers else instead
 
 
 def _each_text(x: Array, generator: np.random.Generator, change: Change) -> Array:

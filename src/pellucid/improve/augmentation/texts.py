@@ -17,7 +17,8 @@ import numpy as np
 from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.core.randomness import stream
-from pellucid.data.corruptions.text import UNKNOWN, key_beside, slip
+from pellucid.core.vocabulary import special, unknown
+from pellucid.data.corruptions.text import key_beside, slip
 from pellucid.errors import InvalidOption, NotApplicable
 from pellucid.improve.augmentation.base import MARKS, Augmentation
 from pellucid.improve.augmentation.places import pairs
@@ -242,26 +243,25 @@ def exchanged(hit: Tensor, ready: Tensor) -> Tensor:
 
 
 def characters(words: Sequence[str]) -> bool:
-    """Whether all words but special ones, which are in brackets or unknown, and padding, are single characters."""
-    plain = [w for w in words[1:] if w.lower() not in UNKNOWN and not (len(w) > 1 and w[0] + w[-1] in ("<>", "[]"))]
+    """Whether all words but special ones are single characters."""
+    others = set(special(words))
+    plain = [word for i, word in enumerate(words) if i not in others]
     return bool(plain) and all(len(word) == 1 for word in plain)
 
 
 def mistyped(words: Sequence[str], seed: int = 0) -> Array:
     """The token (V, N) of each word after a slip of the finger; its own where nothing can go wrong in it."""
     numbers = {word: i for i, word in reversed(list(enumerate(words)))}
-    unknown = next((i for i, word in enumerate(words) if word.lower() in UNKNOWN), 0)
+    instead = unknown(words) or 0
     draw = stream(seed, "typos")
 
     def token(number: int, word: str) -> int:
         tries = (slip(word, draw) for _ in range(SLIPS))
         new = next((text for text in tries if text != word), word)
-        return number if new == word else numbers.get(new, unknown)
+        return number if new == word else numbers.get(new, instead)
 
-    special = {
-        i for i, word in enumerate(words) if i == 0 or word.lower() in UNKNOWN or word[:1] + word[-1:] in ("<>", "[]")
-    }
-    return np.array([[i if i in special else token(i, w) for _ in range(SLIPS)] for i, w in enumerate(words)], np.int32)
+    fixed = set(special(words))
+    return np.array([[i if i in fixed else token(i, w) for _ in range(SLIPS)] for i, w in enumerate(words)], np.int32)
 
 
 def beside(words: Sequence[str]) -> Array:
