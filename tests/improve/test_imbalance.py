@@ -85,6 +85,42 @@ def test_a_regression_is_refused_before_training(recipe, told):
         pl.improve(compiled("mse", 1), recipe, train=(X, X[:, 0]), progress=False)
 
 
+class Doubled(keras.losses.BinaryCrossentropy):
+    """Computes in a way of its own."""
+
+    def call(self, y_true, y_pred):
+        return 2 * super().call(y_true, y_pred)
+
+
+class Renamed(keras.losses.BinaryCrossentropy):
+    """Computes as its parent does."""
+
+
+def binary_crossentropy(y_true, y_pred):
+    """Called as Keras's is, and another."""
+    return keras.ops.mean(keras.ops.abs(y_true - y_pred), -1)
+
+
+REMEDIES = pytest.mark.parametrize("recipe", [pl.FocalLoss(0), pl.LabelSmoothing(1e-7)], ids=str)
+
+
+@REMEDIES
+@pytest.mark.parametrize(
+    "loss", [keras.losses.BinaryCrossentropy(True, name="b"), Renamed(True)], ids=["named", "derived"]
+)
+def test_a_cross_entropy_is_known_by_what_it_computes(recipe, loss):
+    same(compiled(loss, 1), recipe)
+
+
+@REMEDIES
+@pytest.mark.parametrize(
+    "loss", [Doubled(True, name="binary_crossentropy"), binary_crossentropy], ids=["class", "function"]
+)
+def test_a_loss_that_is_only_called_a_cross_entropy_is_refused(recipe, loss):
+    with pytest.raises(NotApplicable, match="is no cross-entropy"):
+        pl.improve(compiled(loss, 1), recipe, train=(X, (Y > 0).astype(int)), progress=False)
+
+
 @BOTH
 def test_smooth_labels(softmax):
     soft = 0.9 * ONE_HOT + 0.1 / 3

@@ -7,9 +7,6 @@ from typing import Any
 from pellucid.errors import NotApplicable
 from pellucid.shapes import Tensor
 
-_SPARSE, _ONE_HOT = "sparse_categorical_crossentropy", "categorical_crossentropy"
-_BINARY = "binary_crossentropy"
-
 
 class Rows:
     """What a compiled model loses by each example.
@@ -41,11 +38,7 @@ class Rows:
         self.ignored, self._smoothing = config.get("ignore_class"), float(config.get("label_smoothing") or 0.0)
         self._factor = _only_number(model._compile_config.config.get("loss_weights"))
         self.soft, self._columns = soft, columns
-
-    @property
-    def kind(self) -> str:
-        """ "sparse", "one-hot", "binary" cross-entropy, or "other"."""
-        return {_SPARSE: "sparse", _ONE_HOT: "one-hot", _BINARY: "binary"}.get(self.name, "other")
+        self.kind = _kind(self._loss)
 
     def need_classes(self, remedy: str) -> None:
         """Raise where the loss is no cross-entropy, for a remedy, as it is called, that is about probabilities of classes.
@@ -147,6 +140,19 @@ class Rows:
         if self.kind == "binary":
             return ops.sigmoid(_logit(outputs) * factor)
         return ops.softmax(ops.log(ops.clip(outputs, 1e-7, 1.0)) * factor)
+
+
+def _kind(loss: Any) -> str:
+    """Which cross-entropy, whatever its name: "sparse", "one-hot", "binary"; "other" where it computes in a way of its own."""
+    from keras import losses
+
+    if isinstance(loss, losses.Loss):
+        own = type(loss)
+        keras_class = next(base for base in own.__mro__ if base.__module__.partition(".")[0] == "keras")
+        kept = all(getattr(own, name) is getattr(keras_class, name) for name in ("__call__", "call", "get_config"))
+        loss = getattr(loss, "fn", None) if kept else None
+    kinds = {"sparse_categorical": "sparse", "categorical": "one-hot", "binary": "binary"}
+    return next((kind for name, kind in kinds.items() if loss is getattr(losses, f"{name}_crossentropy")), "other")
 
 
 def _only_number(weights: Any) -> float | None:
