@@ -71,12 +71,17 @@ class Orthogonal(_OfMatrices):
     slot = "orthogonal"
 
     def penalty(self, value: Tensor, kept: Any = None) -> Tensor:
-        """`strength` times the squared distance of the smaller Gram matrix from the identity."""
+        """`strength` times |G|^2, G the smaller Gram matrix less the identity; its gradient 4WG (4GW where that is WW' - I) is
+        written out, as differentiating a product of W with itself would multiply once more.
+        """
         from keras import ops
 
         w = ops.reshape(value, (-1, value.shape[-1]))
-        gram = ops.matmul(ops.transpose(w), w) if w.shape[0] >= w.shape[1] else ops.matmul(w, ops.transpose(w))
-        return ops.sum(ops.square(gram - ops.eye(gram.shape[0], dtype=gram.dtype))) * self.strength  # type: ignore[operator]
+        tall, fixed = w.shape[0] >= w.shape[1], ops.stop_gradient(w)
+        gram = ops.matmul(ops.transpose(fixed), fixed) if tall else ops.matmul(fixed, ops.transpose(fixed))
+        off = gram - ops.eye(gram.shape[0], dtype=gram.dtype)
+        slope = 4.0 * (ops.matmul(fixed, off) if tall else ops.matmul(off, fixed))  # type: ignore[operator]
+        return (ops.sum(ops.square(off)) + ops.sum(slope * (w - fixed))) * self.strength
 
     def exactly(self, value: Array) -> float:
         """The same in 64 bits."""
