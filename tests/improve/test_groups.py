@@ -40,14 +40,21 @@ def test_the_slope_of_a_factor_on_the_scores(softmax):
         for g in (0, 1):
             its, y = logs(w)[g == GROUP], Y[g == GROUP]
             price.append(((np.exp(its) * its).sum(1) - its[np.arange(len(y)), y]).mean())
-        return (each.mean() + 100 * np.mean(np.square(price))) / 100
+        return each.mean() + 5 * np.mean(np.square(price))
 
-    check(pl.InvariantRisk(GROUP, 100), loss, softmax)
+    check(pl.InvariantRisk(GROUP, 5.0), loss, softmax)
 
 
 def test_the_variance_of_the_losses():
-    check(pl.InvariantRisk(GROUP, 50, "vrex"), lambda w: (by_group(w).mean() + 50 * by_group(w).var()) / 50)
-    check(pl.InvariantRisk(GROUP, 50, "vrex", warm_up=1), lambda w: by_group(w).mean() + by_group(w).var())
+    check(pl.InvariantRisk(GROUP, 5.0, "vrex"), lambda w: by_group(w).mean() + 5 * by_group(w).var())
+    check(pl.InvariantRisk(GROUP, 5.0, "vrex", warm_up=1), lambda w: by_group(w).mean() + by_group(w).var())
+
+
+def test_its_strength_leaves_other_prices_as_they_are():
+    """Divided by the strength, the loss would be small beside what the layers of the model add, and weights fall to zero."""
+    recipe = pl.Recipe(pl.InvariantRisk(GROUP, 5.0, "vrex"), pl.L2(0.01))
+    calm = lambda w: 0.01 * sum(np.square(kernel).sum() for kernel in w[::2])  # noqa: E731
+    check(recipe, lambda w: by_group(w).mean() + 5 * by_group(w).var() + calm(w))
 
 
 def test_weights_of_examples_count_within_their_group():
@@ -55,7 +62,7 @@ def test_weights_of_examples_count_within_their_group():
 
     def loss(w):
         each = np.array([np.average(-of_label(w)[g == GROUP], weights=weight[g == GROUP]) for g in (0, 1)])
-        return (each.mean() + 5 * each.var()) / 5
+        return each.mean() + 5 * each.var()
 
     check(pl.InvariantRisk(GROUP, 5, "vrex"), loss, sample_weight=weight)
 

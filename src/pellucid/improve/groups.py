@@ -135,8 +135,9 @@ class InvariantRisk(Grouped):
         loss = mean over e of L_e(f) + strength * mean over e of |d/dw L_e(w f) at w = 1|^2         (IRMv1)
         loss = mean over e of L_e(f) + strength * variance over e of L_e(f)                         (V-REx)
 
-    f are the scores of the model (logits). For the first `warm_up` steps the strength is 1; where it is above 1 the whole is
-    divided by it, so that steps stay as large as they were.
+    f are the scores of the model (logits). For the first `warm_up` steps the strength is at most 1: from then on it is a price
+    on what has been learnt. The loss is as large as its strength makes it: steps of Adam and its kind hardly depend on that, those
+    of plain gradient descent want a learning rate so many times smaller.
 
     Args:
         environments: The environment of each training example (B,); None for the `groups` of the data.
@@ -159,7 +160,8 @@ class InvariantRisk(Grouped):
 
     Limits:
         Selected by validation data of the training environments, it is hardly ever better than plain training; its gains are
-        seen where strength is chosen by data of the new environment. Two environments with noise of the same kind cannot tell
+        seen where strength is chosen by data of the new environment. It needs large batches, of which each holds many of each
+        environment. Two environments with noise of the same kind cannot tell
         a cause from a companion.
     """
 
@@ -195,7 +197,7 @@ class InvariantRisk(Grouped):
             price = ops.sum(ops.square(self._slopes(batch, seen, step))) / count
         strength = ops.where(held.steps < self.warm_up, min(1.0, self.strength), self.strength)
         held.steps.assign(held.steps + 1)
-        return (mean + strength * price) / ops.maximum(strength, 1.0)
+        return mean + strength * price
 
     def _slopes(self, batch: Batch, seen: Seen, step: Step) -> Tensor:
         """How the loss (G,) of each environment changes with a factor on its scores."""
