@@ -8,6 +8,8 @@ from itertools import pairwise
 
 import pytest
 
+from pellucid.report.render import html
+
 VOID = {"meta", "br", "img", "link", "input", "hr", "image", "rect", "polyline", "polygon", "circle"}
 
 
@@ -149,3 +151,10 @@ def test_domains_and_groups_are_drawn_side_by_side():
     made = pl.Audit({}, measurements=pl.measure(model, asked, test=(x, y)))
     drawn = {d.title: str(d.picture) for d in generalization(made).figures}
     assert set(drawn) == {"Accuracy of each domain", "Accuracy of each group"}
+
+
+def test_numbers_stand_to_the_right_where_a_column_holds_nothing_else():
+    rows = [["plain", 0.5, "96.8\u202f%", "97 %"], ["L2", None, "−1.5", "97 % (+0 =)"]]
+    assert html._numeric_columns(rows) == [False, True, True, False]
+    assert html._numeric_columns([["", None]]) == [False, False]
+    assert html._numeric_columns([]) == []

@@ -136,8 +136,8 @@ class InvariantRisk(Grouped):
         loss = mean over e of L_e(f) + strength * variance over e of L_e(f)                         (V-REx)
 
     f are the scores of the model (logits). For the first `warm_up` steps the strength is at most 1: from then on it is a price
-    on what has been learnt. The loss is as large as its strength makes it: steps of Adam and its kind hardly depend on that, those
-    of plain gradient descent want a learning rate so many times smaller.
+    on what has been learnt. The loss is as large as the strength makes it: the steps of Adam and its kind hardly depend on
+    that, plain gradient descent wants a learning rate so many times smaller.
 
     Args:
         environments: The environment of each training example (B,); None for the `groups` of the data.

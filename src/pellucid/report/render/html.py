@@ -6,7 +6,7 @@ import base64
 import functools
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -19,6 +19,9 @@ from pellucid.report.render.sections import sections
 VERDICTS = {"unfit": "critical", "caution": "warning", "sound": "good"}
 """The severity whose colour and sign a verdict wears."""
 
+
+_NONE = (None, "", "–", "n/a")
+"""Cells without a number."""
 
 _UNIT = re.compile(r"(\d) %")  # a number and its sign stay on one line
 
@@ -49,19 +52,22 @@ def _surroundings() -> Any:
     surroundings = jinja2.Environment(
         loader=jinja2.FunctionLoader(_text), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    surroundings.tests["numeric"] = lambda cell: (
-        (isinstance(cell, int | float) and not isinstance(cell, bool)) or _is_figure(cell)
-    )
+    surroundings.filters["numeric_columns"] = _numeric_columns
     surroundings.filters["plain"] = plain
     surroundings.filters["tidy"] = lambda text: _UNIT.sub("\\1\u202f%", str(text))
     return surroundings
 
 
+def _numeric_columns(rows: Sequence[Sequence[Any]]) -> list[bool]:
+    """Of each column of a table, whether it holds numbers alone: those stand to the right."""
+    return [any(map(_is_figure, column)) and all(_is_figure(c) or c in _NONE for c in column) for column in zip(*rows)]
+
+
 def _is_figure(cell: Any) -> bool:
-    """Whether a cell is a number already written out."""
-    return cell == "n/a" or (
-        isinstance(cell, str) and cell.strip("−+%, .\u202f") != "" and all(c in "0123456789−+.,% \u202f" for c in cell)
-    )
+    """Whether a cell is a number, or one written out already."""
+    if not isinstance(cell, str):
+        return isinstance(cell, int | float) and not isinstance(cell, bool)
+    return cell.strip("−+%, .\u202f") != "" and all(c in "0123456789−+.,% \u202f" for c in cell)
 
 
 def _text(name: str) -> str:
