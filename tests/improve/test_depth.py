@@ -29,12 +29,15 @@ def residual():
 
 
 def network():
-    """As He et al.: two blocks, the second with a projection beside it, one inside a model of its own."""
+    """As He et al.: two blocks, the second with a projection beside it, one inside a model of its own.
+
+    The projection has 16 channels: of fewer, PyTorch on processors writes beyond its memory (oneDNN's issue 6035).
+    """
     start = keras.Input((8, 8, 3))
-    inner = keras.Input((8, 8, 4))
+    inner = keras.Input((8, 8, 16))
     branch = layers.Conv2D(4, 3, padding="same")(layers.ReLU()(layers.BatchNormalization()(inner)))
-    block = keras.Model(inner, layers.add([inner, layers.Conv2D(4, 3, padding="same")(branch)]), name="block")
-    hidden = block(layers.Conv2D(4, 3, padding="same")(start))
+    block = keras.Model(inner, layers.add([inner, layers.Conv2D(16, 3, padding="same")(branch)]), name="block")
+    hidden = block(layers.Conv2D(16, 3, padding="same")(start))
     branch = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(hidden)
     around = layers.BatchNormalization()(layers.Conv2D(8, 1, strides=2)(hidden))
     hidden = layers.add([layers.Conv2D(8, 3, padding="same")(branch), around])
