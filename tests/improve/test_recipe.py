@@ -507,7 +507,7 @@ def test_remedies_keep_copies_of_what_they_are_given():
     groups[0], taught[0], mask[0], words["fine"] = "z", 1, 1, ["good"]
     words["film"].append("picture")
     assert [(hash(pl.Recipe(r)), repr(r)) for r in remedies] == before
-    assert remedies[0].groups == ("a", "b") * 3
+    assert remedies[0].groups == ["a", "b"] * 3
     with pytest.raises(ValueError, match="read-only"):
         remedies[1].teacher[0] = 1
 

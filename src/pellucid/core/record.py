@@ -44,7 +44,7 @@ class _Owning(ABCMeta):
 
 
 def _own(value: Any) -> Any:
-    """A copy that nobody changes: arrays that are read-only, tuples in place of lists, and dicts of what is copied likewise."""
+    """A copy of what its giver could change: arrays that are read-only, lists and dicts of what is copied likewise."""
     if isinstance(value, np.ndarray):
         if value.flags.writeable or value.base is not None:
             value = value.copy()
@@ -52,7 +52,7 @@ def _own(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         return {key: _own(item) for key, item in value.items()}
-    return tuple(map(_own, value)) if type(value) in (list, tuple) else value
+    return type(value)(map(_own, value)) if type(value) in (list, tuple) else value
 
 
 class Value(metaclass=_Owning):
