@@ -80,6 +80,14 @@ def test_seeds_that_all_differ_by_the_same_are_judged_by_their_signs(seeds):
     row = table(["a", "b"], [ACCURACY], scores, 0)[1]
     assert row.p == pytest.approx(stats.binomtest(seeds, seeds).pvalue)
     assert row.verdict == ("better" if seeds > 5 else "no difference shown")
+    assert row.around(percent=True) == f"in all {seeds} seeds"
+
+
+def test_an_interval_in_words():
+    scores = np.array([[0.8, 0.7, 0.75], [0.82, 0.73, 0.76], [0.8, 0.7, 0.75]])[:, :, None]
+    rows = table(["a", "b", "same"], [ACCURACY], scores, 0)
+    assert [row.around(percent=True) for row in rows[1:]] == ["−0.5\xa0to\xa04.5", "in all 3 seeds"]
+    assert table(["a", "b"], [ACCURACY], scores[:2, :1], 0)[1].around(percent=True) == "−∞\xa0to\xa0∞"
 
 
 def test_verdicts_know_which_way_is_better():

@@ -100,7 +100,7 @@ def _cell(row: Any, quantity: Any) -> _Cell:
         word = "failed" if row.verdict == "failed" else "–"
         return _Cell(None, None, row.verdict, word, "", row.note)
     told = signed(row.difference, row.difference_interval, percent=quantity.share)
-    around = _span(row.difference_interval, quantity.share)
+    around = row.around(percent=quantity.share) if _finite(row.difference_interval) else ""
     tip = f"{row.recipe}, {quantity.label}: {told}, interval {around or 'unknown'}; {row.verdict}"
     return _Cell(
         row.difference, _finite(row.difference_interval), row.verdict, told.removesuffix("\xa0points"), around, tip
@@ -124,10 +124,6 @@ def _time(comparison: Any, others: Sequence[str]) -> _Column:
 
 def _finite(interval: Interval | None) -> Interval | None:
     return interval if interval is not None and math.isfinite(interval.width) else None
-
-
-def _span(interval: Interval | None, percent: bool) -> str:
-    return span(_finite(interval), percent=percent, unit="points").removesuffix("\xa0points")
 
 
 # -- marks -------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pellucid.core.numbers import counted, figure, signed, span
+from pellucid.core.numbers import counted, figure, signed
 from pellucid.core.record import Provenance, Record
 from pellucid.core.registry import unknown
 from pellucid.core.resampling import Interval
@@ -165,6 +165,6 @@ def _line(row: Row, quantity: Quantity, width: int) -> str:
     start = f"{row.recipe:<{width}}  {quantity.label:<32.32} {figure(row.value, percent=quantity.share):>9}"
     if row.difference is None or row.adjusted is None:
         return f"{start} {'':>14} {'':>22} {'':>10}  {row.verdict}"
-    around = span(row.difference_interval, percent=quantity.share, unit="points").removesuffix("\xa0points")
+    around = row.around(percent=quantity.share)
     difference = signed(row.difference, row.difference_interval, percent=quantity.share)
     return f"{start} {difference:>14} {around:>22} {row.adjusted:>10.3g}  {row.verdict}"

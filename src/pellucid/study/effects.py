@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.core.numbers import counted, figure, signed, span
+from pellucid.core.numbers import counted, figure, signed
 from pellucid.core.resampling import Interval, student
 from pellucid.shapes import Array
 from pellucid.study.paired import BETTER, FAILED, HIGHER, LOWER, NONE, WORSE, Quantity, Row
@@ -69,9 +69,13 @@ def _room(row: Row, named: Mapping[str, Quantity]) -> str:
         return ""
     if not around.width < 2 * named[row.metric].most:
         return f"; with {counted(row.seeds, 'seed', 'seeds')} {label} may differ by any amount"
-    if around.width == 0 and not row.difference:
+    if row.alike and not row.difference:
         return f"; {label} is the same with all {row.seeds} seeds"
-    return f", and {label} may differ by {_around(row, named[row.metric])}"
+    if row.alike:
+        told = signed(row.difference, percent=named[row.metric].share)
+        return f", and {label} differs by {told} in all {row.seeds} seeds, which so few may by chance"
+    unit = " points" if named[row.metric].share else ""
+    return f", and {label} may differ by {row.around(percent=bool(unit))}{unit}"
 
 
 def _those(rows: Iterable[Row], named: Mapping[str, Quantity], verdicts: tuple[str, ...]) -> list[str]:
@@ -81,16 +85,7 @@ def _those(rows: Iterable[Row], named: Mapping[str, Quantity], verdicts: tuple[s
 def change(row: Row, quantity: Quantity) -> str:
     """The difference of a row with its interval: "+1.2 points [0.3 to 2.1]"."""
     told = signed(row.difference, row.difference_interval, percent=quantity.share)
-    return f"{told} [{_bare(row.difference_interval, quantity)}]"
-
-
-def _bare(interval: Interval | None, quantity: Quantity) -> str:
-    scale = 100.0 if quantity.share else 1.0
-    return span(interval and Interval(interval.low * scale, interval.high * scale, interval.level))
-
-
-def _around(row: Row, quantity: Quantity) -> str:
-    return _bare(row.difference_interval, quantity) + (" points" if quantity.share else "")
+    return f"{told} [{row.around(percent=quantity.share)}]"
 
 
 # -- what it costs -----------------------------------------------------------------------------------------------------

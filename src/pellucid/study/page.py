@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pellucid import plot
-from pellucid.core.numbers import count, counted, figure, signed, span
+from pellucid.core.numbers import count, counted, figure, signed
 from pellucid.core.record import writing
 from pellucid.plot.scene import Picture, Table
 from pellucid.study.paired import BETTER, HIGHER, LOWER, NONE, WORSE, Quantity, Row
@@ -174,8 +174,7 @@ def cell(row: Row, quantity: Quantity) -> str:
     if row.difference is None:
         return f"{mean} ({row.verdict})" if row.note else mean
     told = signed(row.difference, row.difference_interval, percent=quantity.share).removesuffix("\xa0points")
-    around = span(row.difference_interval, percent=quantity.share, unit="points").removesuffix("\xa0points")
-    return f"{mean} ({told} [{around}] {SIGNS.get(row.verdict, row.verdict)})"
+    return f"{mean} ({told} [{row.around(percent=quantity.share)}] {SIGNS.get(row.verdict, row.verdict)})"
 
 
 def _seconds(comparison: Any, name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pellucid.core.numbers import span
 from pellucid.core.record import Value
 from pellucid.core.resampling import Interval, student
 from pellucid.shapes import Array, Floats
@@ -69,6 +70,18 @@ class Row(Value):
     verdict: str = REFERENCE
     seeds: int = 0
     note: str = ""
+
+    @property
+    def alike(self) -> bool:
+        """Whether all seeds differ by the same, as counts of few rows may: Student's interval then has no width."""
+        interval, difference = self.difference_interval, self.difference
+        return interval is not None and difference is not None and interval.width <= ROUNDING * abs(difference)
+
+    def around(self, *, percent: bool = False) -> str:
+        """The interval of the difference in words, without its unit."""
+        if self.alike:
+            return f"in all {self.seeds} seeds"
+        return span(self.difference_interval, percent=percent, unit="points").removesuffix("\xa0points")
 
 
 def paired_difference(values: Array, reference: Array, level: float = 0.95) -> tuple[float, Interval, float]:
