@@ -87,3 +87,11 @@ def test_columns_of_one_origin_share_their_fall():
     data = pl.Dataset(np.array([[1.0, 0, 0, 5]]), kind="tabular", columns=("c", "c", "c", "n"))
     e = pl.explain(f, data, pl.Occlusion())
     np.testing.assert_allclose(e.values, [[2 / 3, 2 / 3, 2 / 3, 5]], rtol=1e-6)
+
+
+def test_a_probability_that_stands_alone_has_two_classes():
+    model = pl.wrap(lambda x: 1 / (1 + np.exp(-x[:, :1])), output="probabilities")
+    x = np.array([[1.0, 2.0], [-3.0, 0.5]])
+    one, zero = (pl.explain(model, pl.Dataset(x, [1, 1]), pl.Occlusion(), target) for target in ("label", 0))
+    np.testing.assert_allclose(one.values[:, 0], 1 / (1 + np.exp(-x[:, 0])) - 0.5, atol=1e-6)
+    np.testing.assert_allclose(zero.values, -one.values, atol=1e-6)

@@ -56,6 +56,16 @@ def test_the_promise_is_kept_on_average(score, generator):
     assert inside > 0.8  # of 300 rows each, so a little wider than that of endless rows
 
 
+def test_a_random_part_is_drawn_anew_for_other_rows(generator):
+    """By "aps" the mean coverage over calibrations is k / (n + 1), were the draws not the same every time."""
+    c, n, covered = 0.8, 40, []
+    for _ in range(300):
+        p, y = drawn(generator, n + 200)
+        found = pl.ConformalSets(c, "aps").fit(CLASSES, (p[:n], y[:n]))
+        covered.append(found.sets(p[n:])[np.arange(200), y[n:]].mean())
+    assert abs(np.mean(covered) - 33 / 41) < 3 * np.std(covered) / np.sqrt(300)
+
+
 def test_it_stands_beside_the_model_of_a_run(tmp_path, generator):
     import keras
 

@@ -7,7 +7,7 @@ from scipy import stats
 from sklearn.metrics import log_loss, r2_score
 
 import pellucid as pl
-from pellucid.errors import InvalidInput, InvalidOption, UnwritableOutput
+from pellucid.errors import InvalidInput, InvalidOption, TrainingDiverged, UnwritableOutput
 
 
 def column(found, part, name):
@@ -113,6 +113,16 @@ def test_a_regression_is_judged_by_its_own_metrics(quick, data):
                      fit={"epochs": 2}, progress=False)  # fmt: skip
     predicted = run.model.keras.predict(x, verbose=0)[:, 0]
     assert column(found, "test", "r2")[1, 0] == pytest.approx(r2_score(y, predicted), rel=1e-4)
+
+
+def test_where_every_training_fails_it_is_told_why(quick):
+    def build():
+        net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        net.compile(keras.optimizers.SGD(1e6), "mse")
+        return net
+
+    with pytest.raises(TrainingDiverged, match=r"every training failed.* small with seed 0: diverged"):
+        quick(build=build, fit={"epochs": 3})
 
 
 def test_a_recipe_that_diverges_is_a_row_that_failed(quick, recipes):

@@ -147,6 +147,8 @@ def as_dataset(data: Any, labels: Array | None = None) -> Dataset:
         return data
     if isinstance(data, tuple) and len(data) == 2:
         return Dataset(*data)
+    if data is None:
+        raise InvalidInput("expected a Dataset or a pair (x, y), got None")
     if isinstance(data, tuple | list) and len({np.shape(part) for part in data}) > 1:
         raise InvalidInput(
             f"expected a Dataset or a pair (x, y), got a {type(data).__name__} of {len(data)} parts of different shapes; "

@@ -148,6 +148,12 @@ class Model:
         return self.output == "logits" and self.anatomy.width == 1
 
     @property
+    def columns(self) -> int:
+        """Number of scores K of an example; a probability that stands alone has that of the other class beside it."""
+        alone = self.output == "probabilities" and self.anatomy.width == 1
+        return 2 if alone else self.anatomy.width
+
+    @property
     def classes(self) -> int:
         """Number of classes; 0 for a value."""
         return 0 if self.output == "value" else max(2, self.anatomy.width)
@@ -240,7 +246,7 @@ class Model:
             found = self.call(tensors)
         flat = [ops.reshape(ops.cast(o, "float32"), (ops.shape(o)[0], -1)) for o in flattened(found)]
         out = flat[0] if len(flat) == 1 else ops.concatenate(flat, axis=1)
-        if self._anatomy and self._anatomy.output == "probabilities" and self._anatomy.width == 1:
+        if self._anatomy and self.columns > self._anatomy.width:
             out = ops.concatenate([1 - out, out], axis=1)
         return out
 

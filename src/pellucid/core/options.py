@@ -6,6 +6,7 @@ Each check names the option, what it expects and what came, so that a wrong opti
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from numbers import Integral, Real
 from typing import Any
 
@@ -57,6 +58,14 @@ def whole(owner: object, name: str, least: int = 1) -> None:
     value = getattr(owner, name)
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise _refuse(owner, name, f"a whole number of at least {least}", value)
+
+
+def ends(owner: object, name: str, expected: str, above: float = -inf, most: float = inf) -> None:
+    """Require the named option to be two finite numbers above one and up to another, the smaller first."""
+    value = getattr(owner, name)
+    two = isinstance(value, tuple) and len(value) == 2 and all(_is_real(v) and abs(v) < inf for v in value)
+    if not two or not above < value[0] <= value[1] <= most:
+        raise _refuse(owner, name, f"{expected}, the smaller first", value)
 
 
 def one_of(owner: object, name: str, choices: Sequence[Any]) -> None:

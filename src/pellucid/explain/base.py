@@ -209,7 +209,7 @@ def _asked(model: Model, inputs: tuple[Array, ...], target: Target, labels: Arra
         require_finite("x", model, scores)
         return target_of_unit(scores) if unit else resolve(target, scores, labels, binary=model.binary)
 
-    count, outputs = len(inputs[0]), model.anatomy.width
+    count, outputs = len(inputs[0]), model.columns
     early = None if unit else resolve_early(target, outputs, count, labels, binary=model.binary)
     return Asked(lambda: model.outputs_of(inputs), made, early)
 

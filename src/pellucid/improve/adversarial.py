@@ -34,7 +34,7 @@ class AdversarialTraining(StepRemedy):
         norm: "inf": each number by at most the radius; "2": the length of the change.
         kind: "pgd" (Madry et al.) or "trades" (Zhang et al.).
         steps: Steps of ascent, at least 1; each costs about as much as plain training does.
-        strength: The factor of the divergence, at least 0; for "trades" alone.
+        strength: The factor of the divergence, at least 0; for "trades" alone. The log has the loss on inputs as they are.
 
     Raises:
         InvalidOption: A radius or strength out of range, another norm or kind.

@@ -37,7 +37,8 @@ class _Calibration(Remedy):
 
         Raises:
             InvalidInput: Too few rows, labels of one class, NaN.
-            NotApplicable: A model of values, of several outputs, or no Keras model.
+            NotApplicable: A model of values, or of several outputs.
+            InvalidInput: No Keras model.
         """
         model = wrap(model)
         found = self._calibrated(model, data)

@@ -9,9 +9,11 @@ import numpy as np
 
 from pellucid.core import options
 from pellucid.core.conformal import SCORES, least_rows, prediction_intervals, prediction_sets, rank
+from pellucid.core.contents import of_array
 from pellucid.core.dataset import Dataset
 from pellucid.core.model import Model, wrap
 from pellucid.core.numbers import counted
+from pellucid.core.randomness import stream
 from pellucid.core.record import Provenance, versions
 from pellucid.core.resampling import Interval
 from pellucid.errors import NotApplicable
@@ -50,7 +52,9 @@ class Conformal(WithModel):
             raise NotApplicable(f"{self.model.name} gives values, which have intervals and no sets: use intervals(x)")
         p = self.model.probabilities(x)
         every = np.concatenate([self.answers, p / p.sum(axis=1, keepdims=True)])
-        return prediction_sets(every, self.labels, self._rows, self.score, self.coverage, 0)[len(self.labels) :]
+        return prediction_sets(every, self.labels, self._rows, self.score, self.coverage, self._seed)[
+            len(self.labels) :
+        ]
 
     def intervals(self, x: Inputs | Dataset) -> Floats:
         """Low and high ends (B, 2) of each example's interval.
@@ -71,6 +75,11 @@ class Conformal(WithModel):
         n, k = len(self.labels), rank(len(self.labels), self.coverage)
         low, high = map(float, beta.ppf((0.025, 0.975), k, n + 1 - k))
         return Interval(low, high, 0.95, "beta")
+
+    @property
+    def _seed(self) -> int:
+        """Of the random part of "aps": one for these rows, as on average over calibrations draws must differ."""
+        return int(stream(0, "sets", *of_array(self.answers)).integers(2**31))
 
     @property
     def _rows(self) -> Array:

@@ -74,7 +74,10 @@ class RightReasons(StepRemedy):
     def __post_init__(self) -> None:
         options.not_negative(self, "strength")
         options.one_of(self, "kind", KINDS)
-        mask = np.asarray(self.cause)
+        try:
+            mask = np.asarray(self.cause)
+        except ValueError:  # rows of several lengths
+            mask = np.array(None)
         if mask.dtype.kind not in "biuf" or not mask.ndim or not np.isin(mask, (0, 1)).all():
             raise InvalidOption(f"RightReasons.cause: expected a mask of 0 and 1, got {mask.dtype} {mask.shape}")
 

@@ -167,11 +167,12 @@ def fair(costs: Floats) -> float:
 def cheapest(p: Floats, y: Array, costs: Floats) -> float:
     """The threshold on p (N,) with the least cost on these rows: of all that are equally good, the middle of the longest run."""
     order = np.argsort(p, kind="stable")
+    none = 1.0 if p.max() < 1 else np.nextafter(1.0, 2.0)  # from where on no row decides for class 1
     change = np.where(y == 1, costs[1, 0] - costs[1, 1], costs[0, 0] - costs[0, 1])[
         order
     ]  # a row more below the threshold
     total = np.concatenate([[0.0], np.cumsum(change)])
-    at = np.concatenate([[0.0], (p[order][1:] + p[order][:-1]) / 2, [1.0]])
+    at = np.concatenate([[0.0], (p[order][1:] + p[order][:-1]) / 2, [none]])
     apart = np.concatenate([[True], p[order][1:] > p[order][:-1], [True]])
     total, at = total[apart], at[apart]
     best = np.flatnonzero(total <= total.min() + 1e-9 * np.abs(change).sum())

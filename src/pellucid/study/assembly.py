@@ -10,7 +10,7 @@ import numpy as np
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted
 from pellucid.core.record import Provenance
-from pellucid.errors import NotApplicable
+from pellucid.errors import NotApplicable, TrainingDiverged
 from pellucid.improve.recipe import Recipe
 from pellucid.measure.estimates import METRICS
 from pellucid.shapes import Floats
@@ -28,7 +28,12 @@ def assembled(plan: Plan, done: Sequence[Trial], level: float) -> Comparison:
     by_task, seeds = {(trial.recipe, trial.seed): trial for trial in done}, complete(plan, done)
     grid = [[by_task[name, seed] for seed in seeds] for name in plan.recipes]
     names, reference = list(plan.recipes), reference_of(plan.recipes)
-    metrics = next((tuple(t.performance["train"]) for row in grid for t in row if not t.failed), ())
+    if all(t.failed for row in grid for t in row):
+        first = grid[0][0]
+        raise TrainingDiverged(
+            f"every training failed, so there is nothing to compare; {first.recipe} with seed {first.seed}: {first.failed}"
+        )
+    metrics = next(tuple(t.performance["train"]) for row in grid for t in row if not t.failed)
     quantities = (*_usual(metrics), *_named(grid, plan))
     scores = {part: _scores(grid, metrics, part, len(plan.measures)) for part in plan.parts}
     failures = {name: why for name, row in zip(names, grid, strict=True) if (why := _failure(row))}

@@ -76,6 +76,7 @@ def compare(
         InvalidInput: Nothing to judge on, or the same examples in two parts.
         InvalidOption: No recipes, no seeds, something that is no measure, or a folder with trainings of another kind.
         UnwritableOutput: A folder that cannot be written.
+        TrainingDiverged: With every recipe and every seed.
         WorkerDied: A process died; what is finished is kept, and the error says where.
         KeyboardInterrupt: Ctrl-C, before every recipe had finished one seed; after that, what is done is given back.
 

@@ -59,22 +59,35 @@ _OVERFIT, _UNSURE = ("PL-GEN-001", "PL-MEM-001"), ("PL-CAL-001", "PL-SEL-001")
 
 TABLE = (
     Remedial(
+        "weight decay", _OVERFIT, (("L2", {"strength": 1e-3}),),
+        "smaller weights, a smaller gap; try a strength ten times larger and smaller beside it", "nothing",
+    ),
+    Remedial(
         "temperature", _UNSURE, (("TemperatureScaling", {}),),
         "one number fitted on held-out data took the calibration error of deep networks from 16.5 to 1.3 % (Guo et al. 2017); no "
         "answer changes", "seconds, and held-out data that are then used up", _classes,
     ),
     Remedial(
-        "ensemble", (*_UNSURE, "PL-ROB-001", "PL-GEN-001"), (("DeepEnsemble", {"members": 5}),),
-        "five models have a smaller log loss nearly always, and are surer where they may be (Lakshminarayanan et al. 2017)",
-        "five times the training, and five times the work for each answer",
-    ),
-    Remedial(
-        "weight decay", _OVERFIT, (("L2", {"strength": 1e-3}),),
-        "smaller weights, a smaller gap; try a strength ten times larger and smaller beside it", "nothing",
-    ),
-    Remedial(
         "early stopping", _OVERFIT, (("EarlyStopping", {"patience": 5}),),
         "training ends before the gap opens", "less training, and held-out data that are then used up",
+    ),
+    Remedial(
+        "label smoothing", ("PL-LAB-001", "PL-CAL-001"), (("LabelSmoothing", {"amount": 0.1}),),
+        "no label is taken for certain (Müller et al. 2019)", "confidence tells right from wrong less well", _classes,
+    ),
+    Remedial(
+        "few inputs", ("PL-EXP-002", "PL-TRU-001"), (("L1", {"strength": 1e-4}),),
+        "fewer connections; an account of fewer inputs is easier to check", "some accuracy",
+    ),
+    Remedial(
+        "rare classes", ("PL-PER-002",), (("ClassBalanced", {"beta": 0.999}),),
+        "rare classes count as much as common ones (Cui et al. 2019)", "false alarms; probabilities are off until calibrated",
+        _classes,
+    ),
+    Remedial(
+        "promised coverage", ("PL-SET-001",), (("ConformalSets", {}),),
+        "sets of answers that hold the right one as often as promised, whatever the model is like (Vovk et al. 2005)",
+        "held-out data that are then used up; several answers where the model is unsure",
     ),
     Remedial(
         "dropout", _OVERFIT, (("Dropout", {"rate": 0.2}),), "no unit can be counted on; small networks may lose by it",
@@ -90,14 +103,6 @@ TABLE = (
         _real,
     ),
     Remedial(
-        "flat minimum", ("PL-GEN-001", "PL-LAB-001"), (("SharpnessAware", {"rho": 0.05}),),
-        "the loss is flat around the weights, and wrong labels are learnt later (Foret et al. 2021)", "twice the time",
-    ),
-    Remedial(
-        "label smoothing", ("PL-LAB-001", "PL-CAL-001"), (("LabelSmoothing", {"amount": 0.1}),),
-        "no label is taken for certain (Müller et al. 2019)", "confidence tells right from wrong less well", _classes,
-    ),
-    Remedial(
         "worst group first", ("PL-SUB-001", "PL-DOM-001"), (("GroupDro", {}), ("L2", {"strength": 1e-2})),
         "the group that loses most counts most, if weights are kept small (Sagawa et al. 2020)",
         "accuracy on the others; the groups of the training data must be given",
@@ -108,27 +113,22 @@ TABLE = (
         "often level (Gulrajani and Lopez-Paz 2021)", "the domains of the training data must be given",
     ),
     Remedial(
-        "rare classes", ("PL-PER-002",), (("ClassBalanced", {"beta": 0.999}),),
-        "rare classes count as much as common ones (Cui et al. 2019)", "false alarms; probabilities are off until calibrated",
-        _classes,
-    ),
-    Remedial(
-        "adversarial training", ("PL-ADV-001",), (("AdversarialTraining", {"radius": 0.05}),),
-        "the one remedy that stands strong attacks (Madry et al. 2018); set `radius` to what an attacker may change",
-        "accuracy on inputs as they are, and eight times the training", _real,
+        "flat minimum", ("PL-GEN-001", "PL-LAB-001"), (("SharpnessAware", {"rho": 0.05}),),
+        "the loss is flat around the weights, and wrong labels are learnt later (Foret et al. 2021)", "twice the time",
     ),
     Remedial(
         "smooth answers", ("PL-ROB-001", "PL-ADV-001"), (("JacobianPenalty", {"strength": 0.01}),),
         "answers change less with the input (Hoffman et al. 2019)", "twice the time",
     ),
     Remedial(
-        "few inputs", ("PL-EXP-002", "PL-TRU-001"), (("L1", {"strength": 1e-4}),),
-        "fewer connections; an account of fewer inputs is easier to check", "some accuracy",
+        "ensemble", (*_UNSURE, "PL-ROB-001", "PL-GEN-001"), (("DeepEnsemble", {"members": 5}),),
+        "five models have a smaller log loss nearly always, and are surer where they may be (Lakshminarayanan et al. 2017)",
+        "five times the training, and five times the work for each answer",
     ),
     Remedial(
-        "promised coverage", ("PL-SET-001",), (("ConformalSets", {}),),
-        "sets of answers that hold the right one as often as promised, whatever the model is like (Vovk et al. 2005)",
-        "held-out data that are then used up; several answers where the model is unsure",
+        "adversarial training", ("PL-ADV-001",), (("AdversarialTraining", {"radius": 0.05}),),
+        "the one remedy that stands strong attacks (Madry et al. 2018); set `radius` to what an attacker may change",
+        "accuracy on inputs as they are, and eight times the training", _real,
     ),
 )  # fmt: skip
 """What acts on what, in the order in which it is offered where findings speak for it alike: cheap before dear."""
@@ -219,7 +219,7 @@ def recommend(audit: Audit, *, most: int = 6) -> Recommendation:
         >>> gap = Finding("PL-GEN-001", "warning", "It does worse on new data", "Gap 8 points [5, 11].")
         >>> found = pl.recommend(Audit({"task": "classification", "kind": "tabular"}, findings=(gap,)), most=2)
         >>> list(found.recipes)
-        ['plain', 'ensemble', 'weight decay']
+        ['plain', 'weight decay', 'early stopping']
 
     References:
         Each suggestion names the papers of its remedies.

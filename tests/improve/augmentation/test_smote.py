@@ -46,6 +46,13 @@ def test_categories_stay_categories_and_whole_numbers_whole():
     np.testing.assert_array_equal(only.x.sum(1), 1)
 
 
+def test_two_kinds_of_categories_beside_numbers():
+    codes = DRAW.integers(0, 2, (122, 2)).astype("float32")
+    found = pl.Smote(3).prepare(pl.Dataset(np.column_stack([X[:, :2], codes]), Y), 0)
+    assert list(np.bincount(found.y)) == [80, 80, 80]
+    assert set(np.unique(found.x[:, 2:])) == {0, 1}
+
+
 def test_only_what_is_learnt_from_gets_rows():
     import keras
 

@@ -137,9 +137,7 @@ class WaveformNoise(Augmentation):
     decibels: tuple[float, float] = (10.0, 40.0)
 
     def __post_init__(self) -> None:
-        ends = self.decibels
-        if not isinstance(ends, tuple) or len(ends) != 2 or not -np.inf < ends[0] <= ends[1] < np.inf:
-            raise InvalidOption(f"WaveformNoise.decibels: expected two finite numbers, the smaller first, got {ends!r}")
+        options.ends(self, "decibels", "two finite numbers")
 
     def changed(self, x: Tensor, draws: Any) -> Tensor:
         """See `Augmentation.changed`."""
@@ -195,7 +193,7 @@ class TimeShift(Augmentation):
         """See `Augmentation.changed`."""
         from keras import ops
 
-        length, most = x.shape[1], int(self.share * x.shape[1])
+        length, most = x.shape[1], int(self.share * x.shape[1] + 1e-9)
         at = ops.arange(length, dtype="int32")[None] - (draws.whole(2 * most + 1, ops.shape(x)[0], 1) - most)
         found = taken(x, at % length)
         inside = ops.reshape((at >= 0) & (at < length), (-1, length, *(1,) * (len(x.shape) - 2)))

@@ -211,11 +211,8 @@ class Erasing(RangedAugmentation):
     def __post_init__(self) -> None:
         options.fraction(self, "rate")
         options.one_of(self, "fill", ERASED)
-        for name, most in (("area", 1.0), ("ratio", np.inf)):
-            ends = getattr(self, name)
-            if not isinstance(ends, tuple) or len(ends) != 2 or not 0 < ends[0] <= ends[1] <= most or np.isinf(ends[1]):
-                told = "two shares of the image between 0 and 1" if name == "area" else "two numbers above 0"
-                raise InvalidOption(f"Erasing.{name}: expected {told}, the smaller first, got {ends!r}")
+        options.ends(self, "area", "two shares of the image between 0 and 1", above=0, most=1)
+        options.ends(self, "ratio", "two numbers above 0", above=0)
 
     def changed(self, x: Tensor, draws: Any) -> Tensor:
         """See `Augmentation.changed`."""

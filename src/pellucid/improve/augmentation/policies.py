@@ -58,7 +58,7 @@ class RandAugment(_Policy):
         posterize, brightness, contrast, colour, sharpness;   each with amount `strength`, up or down by chance
 
     At strength 1: 30 degrees, a shear of 0.3, a third of a side, 0.1 or 1.9 times the light, contrast, colour or sharpness, all
-    values made negative, four bits of eight. Borders are continued outwards.
+    light made negative, four bits of eight. Borders are continued outwards.
 
     Args:
         count: Operations an image, at least 1.

@@ -105,7 +105,7 @@ def _sampler(kinds: Sequence[bool], neighbours: int, seed: int) -> Any:
     settings = {"k_neighbors": neighbours, "random_state": seed}
     if all(kinds):
         return SMOTEN(**settings)
-    return SMOTENC(np.flatnonzero(kinds), **settings) if any(kinds) else SMOTE(**settings)
+    return SMOTENC(np.flatnonzero(kinds).tolist(), **settings) if any(kinds) else SMOTE(**settings)
 
 
 def _coded(x: Array, columns: Sequence[Column]) -> tuple[Array, list[bool]]:

@@ -46,6 +46,11 @@ class TextAugmentation(Augmentation):
             )
         object.__setattr__(self, "spared", tuple(self.spared))
 
+    def known(self, train: Dataset) -> dict[str, Array]:
+        """On which side texts are padded that are not: in front where more texts of the training data begin with padding."""
+        x = np.asarray(train.x)
+        return {"front": np.array((x[:, 0] == 0).sum() > (x[:, -1] == 0).sum())}
+
     def changed(self, x: Tensor, draws: Any) -> Tensor:
         """See `Augmentation.changed`."""
         from keras import ops
@@ -73,13 +78,14 @@ class TextAugmentation(Augmentation):
         return tuple(train.vocabulary)
 
 
-def closed(tokens: Tensor, before: Tensor) -> Tensor:
-    """The tokens in order without gaps; padding where the text had it `before`: in front if it began with padding."""
+def closed(tokens: Tensor, before: Tensor, front: Tensor) -> Tensor:
+    """The tokens in order without gaps; padding on the side on which the text had it `before`, or else as the data have it."""
     from keras import ops
 
     length = tokens.shape[1]
     at = ops.arange(length, dtype="int32")[None]
-    aside = ops.where(before[:, :1] == 0, at - length, at + length)
+    leads = (before[:, :1] == 0) | (front & (before[:, -1:] > 0))
+    aside = ops.where(leads, at - length, at + length)
     return ops.take_along_axis(tokens, ops.argsort(ops.where(tokens > 0, at, aside), axis=1), axis=1)
 
 
@@ -98,7 +104,7 @@ class TokenDeletion(TextAugmentation):
 
     Would the answer be the same if some words had not been said?
 
-        every token is lost with probability `rate`; those after it move up, and padding fills the end
+        every token is lost with probability `rate`; the others move together, and padding fills the side it is on
 
     Args:
         rate: The probability, between 0 and 1; of a text that would lose all tokens one stays.
@@ -129,7 +135,7 @@ class TokenDeletion(TextAugmentation):
         """See `TextAugmentation.rewritten`."""
         from keras import ops
 
-        return closed(ops.where(lost(tokens, ready, self.rate, draws), 0, tokens), tokens)
+        return closed(ops.where(lost(tokens, ready, self.rate, draws), 0, tokens), tokens, draws["front"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,10 +218,10 @@ class Typos(TextAugmentation):
     spared: Sequence[int] = ()
 
     def known(self, train: Dataset) -> dict[str, Array]:
-        """What each token becomes (V, N)."""
+        """And what each token becomes (V, N)."""
         words = self.vocabulary(train)
-        single = characters(words)
-        return {"ways": beside(words) if single else mistyped(words), "kinds": np.zeros(3 if single else 1)}
+        ways, kinds = (beside(words), 3) if characters(words) else (mistyped(words), 1)
+        return {**super().known(train), "ways": ways, "kinds": np.zeros(kinds)}
 
     def rewritten(self, tokens: Tensor, ready: Tensor, draws: Any) -> Tensor:
         """See `TextAugmentation.rewritten`."""
@@ -227,7 +233,7 @@ class Typos(TextAugmentation):
         new = ops.take(ops.reshape(ways, (-1,)), tokens * ways.shape[1] + draws.whole(ways.shape[1], *shape))
         found = ops.where(hit & (kind == 0), new, ops.where(hit & (kind == 1), 0, tokens))
         found = ops.where(ops.any(found > 0, axis=1, keepdims=True), found, tokens)  # no text loses all of its words
-        return closed(ops.take_along_axis(found, exchanged(hit & (kind == 2), ready), axis=1), tokens)
+        return closed(ops.take_along_axis(found, exchanged(hit & (kind == 2), ready), axis=1), tokens, draws["front"])
 
 
 def exchanged(hit: Tensor, ready: Tensor) -> Tensor:
@@ -262,6 +268,10 @@ def mistyped(words: Sequence[str], seed: int = 0) -> Array:
 
     fixed = set(special(words))
     return np.array([[i if i in fixed else token(i, w) for _ in range(SLIPS)] for i, w in enumerate(words)], np.int32)
+
+
+def _are_words(given: Any) -> bool:
+    return isinstance(given, Sequence) and not isinstance(given, str) and all(isinstance(word, str) for word in given)
 
 
 def beside(words: Sequence[str]) -> Array:
@@ -310,12 +320,12 @@ class Synonyms(TextAugmentation):
     def __post_init__(self) -> None:
         super().__post_init__()
         listed = isinstance(self.words, Mapping) and self.words
-        if not listed or any(isinstance(v, str) or not all(isinstance(w, str) for w in v) for v in self.words.values()):
+        if not listed or not all(map(_are_words, self.words.values())):
             told = 'words to lists of words, such as {"film": ["movie"]}'
             raise InvalidOption(f"Synonyms.words: expected {told}, got {self.words!r}")
 
     def known(self, train: Dataset) -> dict[str, Array]:
-        """The tokens (V, N) that each may become, and how many they are (V,); its own where there are none."""
+        """And the tokens (V, N) that each may become, and how many they are (V,); its own where there are none."""
         words = self.vocabulary(train)
         numbers = {word: i for i, word in reversed(list(enumerate(words)))}
         found = [[numbers[w] for w in self.words.get(word, ()) if w in numbers] or [i] for i, word in enumerate(words)]
@@ -325,7 +335,7 @@ class Synonyms(TextAugmentation):
             )
         counts = np.array([len(row) for row in found], np.int32)
         table = [row + [0] * (counts.max() - len(row)) for row in found]
-        return {"ways": np.array(table, np.int32), "counts": counts}
+        return {**super().known(train), "ways": np.array(table, np.int32), "counts": counts}
 
     def rewritten(self, tokens: Tensor, ready: Tensor, draws: Any) -> Tensor:
         """See `TextAugmentation.rewritten`."""
