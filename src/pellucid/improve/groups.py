@@ -160,9 +160,8 @@ class InvariantRisk(Grouped):
 
     Limits:
         Selected by validation data of the training environments, it is hardly ever better than plain training; its gains are
-        seen where strength is chosen by data of the new environment. It needs large batches, of which each holds many of each
-        environment. Two environments with noise of the same kind cannot tell
-        a cause from a companion.
+        seen where strength is chosen by data of the new environment. It needs large batches, of which each holds many examples
+        of each environment. Two environments with noise of the same kind cannot tell a cause from a companion.
     """
 
     slot = "invariance"
