@@ -112,6 +112,57 @@ def test_convolutions_are_shared_too():
     np.testing.assert_allclose(run.model.predict(x), total / 2, atol=1e-5)
 
 
+def one_layer(**options):
+    """A layer of 3 units on 4 inputs, "own", with options of the user."""
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="own", **options)])
+    net.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), **FAST)
+    return net
+
+
+def test_offsets_begin_as_the_bias_and_are_charged_as_it():
+    net = pl.BatchEnsemble(2).rebuild(
+        one_layer(bias_initializer=keras.initializers.Constant(-3.0), bias_regularizer="l2")
+    )
+    np.testing.assert_array_equal(array(net.get_layer("own_outputs").bias), np.full((2, 3), -3.0))
+    assert float(keras.ops.convert_to_numpy(net.losses[0])) == pytest.approx(
+        0.01 * 3 * 9
+    )  # of each member, and so of their mean
+    net.get_layer("own_outputs").bias.assign([[1.0, 0.0, 0.0], [0.0, 2.0, 1.0]])
+    assert float(keras.ops.convert_to_numpy(net.losses[0])) == pytest.approx(0.01 * (1 + 5) / 2)
+
+
+def test_offsets_begin_as_a_bias_that_was_set():
+    plain = one_layer()
+    plain.layers[0].bias.assign([1.0, 2.0, 3.0])
+    net = pl.BatchEnsemble(2).rebuild(plain)
+    np.testing.assert_array_equal(array(net.get_layer("own_outputs").bias), [[1.0, 2.0, 3.0]] * 2)
+
+
+def test_the_bias_of_each_member_keeps_its_constraint():
+    run = pl.improve(
+        lambda: one_layer(bias_constraint=keras.constraints.UnitNorm(axis=0)),
+        pl.BatchEnsemble(2), train=(X, Y), fit={"epochs": 1}, progress=False,
+    )  # fmt: skip
+    found = [array(run.model.keras.get_layer(f"own_outputs_{m}").bias) for m in (1, 2)]
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["relu", None])
+def test_what_a_layer_puts_out_is_charged(activation):
+    net = pl.BatchEnsemble(2).rebuild(one_layer(activation=activation, activity_regularizer=keras.regularizers.L1(0.5)))
+    net.get_layer("own_outputs").bias.assign(np.arange(6.0).reshape(2, 3))
+    out = keras.ops.convert_to_numpy(net(X)).astype(float)
+    (charged,) = net.losses
+    assert float(keras.ops.convert_to_numpy(charged)) == pytest.approx(0.5 * np.abs(out).sum() / len(X), rel=1e-5)
+
+
+def test_a_layer_that_is_not_trained_stays():
+    plain = build()
+    plain.layers[0].trainable = False
+    net = pl.BatchEnsemble(2).rebuild(plain)
+    assert [layer.name for layer in net.layers] == ["hidden", "last_inputs", "last", "last_outputs", "last_activation"]
+
+
 def test_what_cannot_be_is_told():
     with pytest.raises(InvalidOption, match="count"):
         pl.BatchEnsemble(1)
@@ -123,3 +174,13 @@ def test_what_cannot_be_is_told():
 
     with pytest.raises(NotApplicable, match="no dense or convolution"):
         pl.improve(nothing, pl.BatchEnsemble(2), train=(X, X[:, 0]), progress=False)
+
+    for options in ({"kernel_constraint": "non_neg"}, {"lora_rank": 1}):
+        (named,) = options
+        with pytest.raises(NotApplicable, match=f"own has .*{named}"):
+            pl.BatchEnsemble(2).rebuild(one_layer(**options))
+    for rows, batch in ((60, 2), (2, 32)):
+        with pytest.raises(InvalidOption, match=r"3 members .* batches have 2: set batch_size to at least 3"):
+            pl.improve(
+                build, pl.BatchEnsemble(3), train=(X[:rows], Y[:rows]), fit={"batch_size": batch}, progress=False
+            )

@@ -38,6 +38,9 @@ class Remedy(Value):
     members: int = 1
     """Models that are trained apart, from seeds of their own, and joined."""
 
+    def require(self, rows: int) -> None:
+        """Raise where batches of so many rows are too small to learn from."""
+
     def prepare(self, train: Dataset, seed: int) -> Dataset:
         """The training data that are learnt from; what is logged as the data loss is still that of `train`."""
         return train

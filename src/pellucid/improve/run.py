@@ -198,10 +198,12 @@ def _trained(
     learnt = data
     for remedy in recipe.remedies:
         learnt = remedy.prepare(learnt, seed)
+    batch = training.batch_size(fit)
+    for remedy in recipe.remedies:
+        remedy.require(min(batch, len(learnt)))
     model = _prepared(build, recipe, learnt, seed)
     step, settings = _step(model, recipe, learnt, fit, seed)
     trained = step.model if step else model
-    batch = training.batch_size(fit)
     ledger = Ledger(trained, recipe.remedies, step, batch)
     parts = [Part(model, data, rows=logged(len(data), seed)), *([Part(model, held, "val_")] if held else [])]
     log = Log(model, ledger, parts, batch, logged(len(learnt), seed))
