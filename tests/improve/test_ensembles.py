@@ -247,6 +247,78 @@ def test_masks_serve_images_and_places_of_any_number():
     assert pl.McDropout(samples=2).fit(text).predict(np.ones((2, 7, 3), "float32")).shape == (2, 1)
 
 
+def test_a_branch_that_is_left_out_as_a_whole_is_so_in_each_draw():
+    start = keras.Input((4,))
+    branch = keras.layers.Dropout(0.5, noise_shape=(1, 1), name="whole")(keras.layers.Dense(4, name="branch")(start))
+    net = keras.Model(start, keras.layers.Add()([start, branch]))
+    net.compile("sgd", "mse")
+    found = pl.McDropout(samples=6).fit(net)
+    scales = np.array([found.keras.get_layer(f"mask_{s + 1}_of_whole").scale for s in range(6)])
+    assert set(scales) == {0.0, 2.0}  # divided by the share that is kept
+    kernel = keras.ops.convert_to_numpy(net.get_layer("branch").kernel)
+    np.testing.assert_allclose(found.predict(X), X + scales.mean() * (X @ kernel), atol=1e-5)
+
+
+def test_dropout_without_effect_asks_for_no_mask():
+    start = keras.Input((5, 4))
+    hidden = keras.layers.MultiHeadAttention(1, 4, dropout=0.5)(start, start)  # stays switched off
+    hidden = keras.layers.Dropout(0.5, name="seen")(pl.layers.TransformerBlock(1)(hidden))
+    net = keras.Model(start, keras.layers.Dense(1)(keras.layers.Flatten()(hidden)))
+    net.compile("sgd", "mse")
+    found = pl.McDropout(samples=2).fit(net)
+    one, two = (m.scores(np.ones((3, 5, 4), "float32")) for m in pl.members(found))
+    assert np.abs(one - two).max() > 1e-3
+
+
+class Inside(keras.layers.Layer):
+    """Dropout in a call of its own."""
+
+    def __init__(self):
+        super().__init__(name="block")
+        self.drop = keras.layers.Dropout(0.5, name="drop")
+
+    def call(self, x, training=None):
+        return self.drop(x, training=training)
+
+
+class Own(keras.Model):
+    """The same, as a model."""
+
+    def __init__(self):
+        super().__init__(name="own")
+        self.block, self.last = Inside(), keras.layers.Dense(1)
+
+    def call(self, x, training=None):
+        return self.last(self.block(x, training=training))
+
+
+def test_dropout_where_no_mask_can_be_put_is_named():
+    block = pl.layers.TransformerBlock(1, dropout=0.5, name="block")
+    mean = keras.layers.GlobalAveragePooling1D()
+    for net, told in (
+        (
+            keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.2), Inside(), keras.layers.Dense(1)]),
+            "block/drop",
+        ),
+        (keras.Sequential([keras.Input((5, 4)), block, mean, keras.layers.Dense(1)]), "block/branch_dropout"),
+        (Own(), "block/drop"),
+    ):
+        net.compile("sgd", "mse")
+        net(np.ones((1, *(net.input_shape[1:] if net.built else (4,))), "float32"))
+        with pytest.raises(NotApplicable, match=f"in the place of {told}, which"):
+            pl.McDropout(samples=2).fit(net)
+
+
+def test_dropout_that_is_shared_by_two_widths_is_told():
+    start, drop = keras.Input((4,)), keras.layers.Dropout(0.5, name="shared")
+    net = keras.Model(start, keras.layers.Dense(1)(drop(keras.layers.Dense(3)(drop(start)))))
+    net.compile("sgd", "mse")
+    with pytest.raises(
+        NotApplicable, match=r"shared is called on tensors of several shapes \(\(None, 4\), \(None, 3\)\)"
+    ):
+        pl.McDropout(samples=2).fit(net)
+
+
 def test_what_cannot_be_is_told():
     with pytest.raises(InvalidOption, match="same thing"):
         pl.Recipe(pl.DeepEnsemble(), pl.SnapshotEnsemble())

@@ -153,7 +153,8 @@ class McDropout(Remedy):
 
     Raises:
         InvalidOption: Fewer than 2 draws, or a seed below 0.
-        NotApplicable: While training, a model without Dropout layers (use it with `Dropout`), or whose layers cannot be seen.
+        NotApplicable: While training, a model without Dropout layers (use it with `Dropout`), or with one, which is named, that
+            is called on tensors of several shapes, or inside a layer or model with a call of its own, where no mask can be put.
 
     Example:
         >>> import pellucid as pl
@@ -188,11 +189,19 @@ class McDropout(Remedy):
         return wrap(self._drawn(model.keras), output=model.asked)
 
     def _drawn(self, model: Any) -> Any:
-        if not any(type(layer).__name__ in _DROPOUTS for layer in model._flatten_layers()):
+        drops, masked = _dropouts(model), set[int]()
+        if not drops:
             raise NotApplicable(
                 f"McDropout: {model.name} has no Dropout layers to draw from; use it with Dropout(rate)"
             )
-        return varied(model, [partial(_masked, stream(self.seed, "masks", s), s + 1) for s in range(self.samples)])
+        changes = [partial(_masked, stream(self.seed, "masks", s), s + 1, masked) for s in range(self.samples)]
+        found = varied(model, changes)
+        if missed := [name for name, layer in drops.items() if id(layer) not in masked]:
+            raise NotApplicable(
+                f"McDropout: no mask can be put in the place of {', '.join(missed)}, which is called inside a layer or model "
+                "with a call of its own: all draws would be the same there; call Dropout in a Sequential or Functional model"
+            )
+        return found
 
 
 # -- what they are made of ------------------------------------------------------------------------------------------
@@ -201,13 +210,32 @@ _DROPOUTS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3
 _LETTERS = "abcdefgh"
 
 
-def _masked(generator: np.random.Generator, number: int, layer: Any) -> Sequence[Any] | None:
-    """A layer that multiplies by a fixed mask, in place of dropout; None for any other layer."""
+def _dropouts(layer: Any, before: str = "") -> dict[str, Any]:
+    """Dropout layers that leave something out, by their path; without those of attention, which stay switched off."""
+    found: dict[str, Any] = {}
+    for part in layer._flatten_layers(include_self=False, recursive=False):
+        name = f"{before}{part.name}"
+        if type(part).__name__ in _DROPOUTS:
+            found |= {name: part} if part.rate > 0 else {}
+        elif not type(part).__name__.endswith("Attention"):
+            found |= _dropouts(part, f"{name}/")
+    return found
+
+
+def _masked(generator: np.random.Generator, number: int, masked: set[int], layer: Any) -> Sequence[Any] | None:
+    """A layer that multiplies by a fixed mask, in place of dropout, which is noted as masked; None for any other layer."""
     from keras import layers
 
     if type(layer).__name__ not in _DROPOUTS:
         return None
-    shape = layer._inbound_nodes[-1].input_tensors[0].shape
+    shapes = [node.input_tensors[0].shape for node in layer._inbound_nodes]
+    if len({shape[1:] for shape in shapes}) > 1:
+        raise NotApplicable(
+            f"McDropout: {layer.name} is called on tensors of several shapes ({', '.join(map(str, shapes))}), which no one mask "
+            "fits: give each place a Dropout layer of its own"
+        )
+    masked.add(id(layer))
+    shape, name = shapes[-1], f"mask_{number}_of_{layer.name}"
     own = getattr(layer, "noise_shape", None) or (None,) * len(shape)
     spatial = type(layer).__name__ != "Dropout"
     axes = [
@@ -215,7 +243,9 @@ def _masked(generator: np.random.Generator, number: int, layer: Any) -> Sequence
     ]
     mask = (generator.random([shape[i] for i in axes]) >= layer.rate) / (1 - layer.rate)
     every, some = _LETTERS[: len(shape)], "".join(_LETTERS[i] for i in axes)
-    made = layers.EinsumDense(f"{every},{some}->{every}", output_shape=shape[1:], name=f"mask_{number}_of_{layer.name}")
+    if not axes:  # one draw for all numbers
+        return [layers.Rescaling(float(mask), name=name)]
+    made = layers.EinsumDense(f"{every},{some}->{every}", output_shape=shape[1:], name=name)
     made.build(shape)
     made.set_weights([mask.astype(np.float32)])
     made.trainable = False

@@ -33,7 +33,8 @@ def varied(model: Any, changes: Sequence[Callable[[Any], Sequence[Any] | None]])
         changes: For each member, as `heads.rebuilt` takes them; names of what they give must differ.
 
     Raises:
-        NotApplicable: Two layers of one name in models inside the model, which are laid out beside each other here.
+        NotApplicable: Two layers of one name in models inside the model, which are laid out beside each other here; or layers
+            that Keras cannot call with the changed ones.
     """
     head = opened(model)
     inputs = fresh_inputs(head.model)
@@ -41,9 +42,8 @@ def varied(model: Any, changes: Sequence[Callable[[Any], Sequence[Any] | None]])
         parts = [laid_out(head.model, inputs, change) for change in changes]
         return compiled_as(_averaged(head, inputs, parts, model.name), model)
     except ValueError as problem:
-        raise NotApplicable(
-            f"{model.name} cannot be an ensemble of itself: {problem}; give its layers other names"
-        ) from problem
+        hint = "; give its layers other names" if "unique" in str(problem) else ""
+        raise NotApplicable(f"{model.name} cannot be an ensemble of itself: {problem}{hint}") from problem
 
 
 def _averaged(head: Head, inputs: Any, parts: Sequence[Tensor], name: str) -> Any:
