@@ -104,6 +104,19 @@ def test_statistics_of_images_are_along_all_places():
     np.testing.assert_allclose(variance, x.astype(float).var(axis=(0, 1, 2)), rtol=1e-5)
 
 
+def test_statistics_are_without_what_a_mask_hides():
+    x = np.random.default_rng(2).integers(1, 9, size=(300, 6)).astype("int32")
+    x[:, 2:] *= np.random.default_rng(3).integers(0, 2, size=(300, 4))
+    x[:256] = 0  # the first step sees nothing but what is hidden
+    start, norm = keras.Input((6,), dtype="int32"), keras.layers.BatchNormalization()
+    table = keras.layers.Embedding(9, 3, mask_zero=True)
+    net = keras.Model(start, keras.layers.LSTM(2)(norm(table(start))))
+    renew_statistics(net, x)
+    rows = arrays([table.embeddings])[0][x[x > 0]]
+    np.testing.assert_allclose(arrays([norm.moving_mean])[0], rows.mean(axis=0), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(arrays([norm.moving_variance])[0], rows.var(axis=0), rtol=1e-4)
+
+
 def test_the_kept_epoch_of_the_log_is_of_the_mean():
     def plain():
         net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")])

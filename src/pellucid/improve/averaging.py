@@ -30,8 +30,8 @@ class WeightAveraging(Remedy):
         "steps":   w <- momentum * w + (1 - momentum) * weights, after every step     (exponential; Keras's `use_ema`)
 
     Statistics of batch normalizations belong to no mean of weights: they are found anew, layer after layer, as the mean and
-    variance over the training data of what each is given; those of frozen layers stay. The epoch `kept` of the log is of the
-    mean, before that.
+    variance over the training data of what each is given, without what a mask hides; those of frozen layers stay. The epoch
+    `kept` of the log is of the mean, before that.
 
     Args:
         over: "epochs" or "steps".
@@ -156,25 +156,29 @@ def _normalizations(model: Any, x: Any) -> Sequence[Any]:
 
 
 def _moments(model: Any, layer: Any, x: Any) -> tuple[Floats, Floats]:
-    """Mean and variance of what a layer is given, along all axes but its own, over all rows."""
+    """Mean and variance of what a layer is given, along all axes but its own, over all rows that its mask leaves."""
     total, count, shift, sums, squares = _length(x), 0, np.zeros(1), np.zeros(1), np.zeros(1)
     for start in range(0, total, ROWS):
-        for given in _given(model, layer, _rows(x, slice(start, start + ROWS))):
-            flat = np.moveaxis(given.astype(np.float64), layer.axis, -1).reshape(-1, given.shape[layer.axis])
+        for given, mask in _given(model, layer, _rows(x, slice(start, start + ROWS))):
+            last = np.moveaxis(given.astype(np.float64), layer.axis, -1)
+            flat = last[np.broadcast_to(True if mask is None else mask, last.shape[:-1])]
+            if not len(flat):  # all of it is hidden
+                continue
             shift = shift if count else flat.mean(axis=0)  # squares of small numbers lose no digits
             count, sums = count + len(flat), sums + (flat - shift).sum(axis=0)
             squares = squares + np.square(flat - shift).sum(axis=0)
-    middle = sums / count
-    return middle + shift, np.maximum(squares / count - middle**2, 0.0)
+    middle = sums / max(count, 1)
+    return middle + shift, np.maximum(squares / max(count, 1) - middle**2, 0.0)
 
 
-def _given(model: Any, layer: Any, x: Any) -> list[Array]:
-    """What a layer is given, call by call."""
-    seen: list[Array] = []
+def _given(model: Any, layer: Any, x: Any) -> list[tuple[Array, Array | None]]:
+    """What a layer is given and its mask, call by call."""
+    seen: list[tuple[Array, Array | None]] = []
 
     def noted(original: layers.Call) -> layers.Call:
         def call(tensor: Tensor, *rest: Any, **named: Any) -> Any:
-            seen.append(to_array(tensor))
+            mask = named.get("mask")
+            seen.append((to_array(tensor), None if mask is None else to_array(mask).astype(bool)))
             return original(tensor, *rest, **named)
 
         return call
