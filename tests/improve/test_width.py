@@ -99,6 +99,14 @@ def test_what_was_trained_before_and_is_frozen_stays():
     np.testing.assert_allclose(rebuilt.layers[0].predict(X, verbose=0), base.predict(X, verbose=0), rtol=1e-6)
 
 
+def test_a_bias_of_the_same_shape_stays_where_the_kernel_is_new():
+    model = sequential()
+    model.layers[-1].bias.assign([-3.0])
+    rebuilt = pl.ReduceWidth(0.5).rebuild(model)
+    assert kernels(rebuilt)[-1] == (4, 1)
+    np.testing.assert_array_equal(rebuilt.layers[-1].get_weights()[1], [-3.0])
+
+
 def test_beside_dropout_and_decay():
     """It comes first, so the others see the narrower model."""
     recipe = pl.Recipe(pl.WeightDecay(0.1), pl.Dropout(0.2), pl.ReduceWidth(0.5))

@@ -73,9 +73,12 @@ class ReduceWidth(Remedy):
             return pairs[id(layer)][1], {}
 
         rebuilt = anew(model, change, instead)
-        for old, new in pairs.values():
-            if old is not new and [w.shape for w in old.weights] == [w.shape for w in new.weights]:
-                new.set_weights(old.get_weights())
+        weights = [
+            two for old, new in pairs.values() if old is not new for two in zip(old.weights, new.weights, strict=False)
+        ]
+        for before, after in weights:
+            if before.shape == after.shape:
+                after.assign(before)
         return rebuilt
 
     def _made(self, layer: Any, narrower: bool) -> Any:
