@@ -129,6 +129,52 @@ def test_the_kept_epoch_of_the_log_is_of_the_mean():
     assert run.history["data_loss"][run.kept] == pytest.approx(loss, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        (pl.WeightAveraging(start=0.4), "the mean of those after epochs 3 to 4"),
+        (pl.WeightAveraging(start=0.8), "after epoch 4, for the mean was to begin with epoch 5"),
+        (pl.WeightAveraging("steps", momentum=0.5), "the mean over the steps up to epoch 4"),
+    ],
+    ids=repr,
+)
+def test_interrupted_it_gives_the_mean_so_far(recipe, told):
+    def plain():
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")])
+        net.compile(keras.optimizers.SGD(0.05), "binary_crossentropy", **FAST)
+        return net
+
+    ends = []
+
+    class Interrupting(pl.L2):
+        def callbacks(self, *, validated):
+            class Spy(keras.callbacks.Callback):
+                def on_train_batch_end(self, batch, logs=None):
+                    if len(ends) == 4:
+                        raise KeyboardInterrupt
+
+                def on_epoch_end(self, epoch, logs=None):
+                    ends.append(arrays(self.model.trainable_variables)[0])
+
+            return [Spy()]
+
+    fit = {"epochs": 6, "batch_size": 70}
+    run = pl.improve(plain, pl.Recipe(recipe, Interrupting(0.0)), train=(X, Y), fit=fit, progress=False)
+    (note,) = run.provenance.notes
+    assert told in note
+    assert (run.epochs, run.kept) == (4, 3)
+    expected = ends[-1] if "begin" in told else np.mean(ends[2:], axis=0)
+    if recipe.over == "steps":
+        expected = ends[0]
+        for weights in ends[1:]:
+            expected = (expected + weights) / 2
+    got = arrays(run.model.keras.trainable_variables)[0]
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+    p = run.model.predict(X)[:, 0].astype(float)
+    loss = -np.mean(np.where(Y == 1, np.log(p), np.log1p(-p)))
+    assert run.history["data_loss"][run.kept] == pytest.approx(loss, rel=1e-4)
+
+
 def test_bad_options_are_told():
     for options in ({"over": "batches"}, {"start": 1.0}, {"momentum": 1.0}, {"rate": 0.0}):
         with pytest.raises(InvalidOption):

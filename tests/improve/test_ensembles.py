@@ -200,6 +200,29 @@ def test_snapshots_are_the_weights_at_the_ends_of_cycles(others):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(
+    ("at", "kept", "told"),
+    [(4, 3, "whole cycles, after epochs 2, 4"), (5, 3, "epochs 2, 4"), (1, 0, "no cycle was whole")],
+)
+def test_interrupted_snapshots_are_those_of_whole_cycles(at, kept, told):
+    class Interrupting(pl.SnapshotEnsemble):
+        def callbacks(self, *, validated):
+            class Stop(keras.callbacks.Callback):
+                def on_epoch_begin(self, epoch, logs=None):
+                    if epoch == at:
+                        raise KeyboardInterrupt
+
+            return [*super().callbacks(validated=validated), Stop()]
+
+    run = improve(Interrupting(cycles=3), fit={"epochs": 6, "batch_size": 16})
+    assert (run.interrupted, run.epochs, run.kept) == (True, at, kept)
+    (note,) = run.provenance.notes
+    assert told in note
+    last = pl.members(run.model)[-1] if at > 1 else run.model
+    loss = -np.log(softmax(last.scores(X).astype(float), axis=1)[np.arange(64), Y]).mean()
+    assert run.history["data_loss"][run.kept] == pytest.approx(loss, rel=1e-4)
+
+
 def test_snapshots_need_epochs_and_a_rate_that_can_be_set():
     with pytest.raises(InvalidOption, match="3 cycles take as many epochs"):
         improve(pl.SnapshotEnsemble(3))

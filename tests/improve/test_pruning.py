@@ -147,6 +147,21 @@ def test_interruption_leaves_the_share_of_its_moment():
     assert zeros(run)[0] in (round(66 * 0.8 * (1 - 0.75**3)), round(66 * 0.8 * (1 - 0.5**3)))
 
 
+def test_an_interrupted_mean_of_weights_has_zeros_as_well():
+    class Interrupting(pl.Prune):
+        def callbacks(self, *, validated):
+            class Stop(keras.callbacks.Callback):
+                def on_epoch_begin(self, epoch, logs=None):
+                    if epoch == 3:
+                        raise KeyboardInterrupt
+
+            return [*super().callbacks(validated=validated), Stop()]
+
+    run = prune(pl.Recipe(Interrupting(0.8, end=1.0), pl.WeightAveraging(start=0)))
+    assert "mean of those after epochs 1 to 3" in run.provenance.notes[0]
+    assert zeros(run)[0] == round(66 * 0.8 * (1 - 0.25**3))
+
+
 class Own(keras.Model):
     """Subclassed, with a step of its own on each backend's terms left to Keras, and a table that is not pruned."""
 

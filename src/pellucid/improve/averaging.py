@@ -85,7 +85,7 @@ class WeightAveraging(Remedy):
 
     def callbacks(self, *, validated: bool) -> list[Any]:
         """See `Remedy.callbacks`."""
-        return [_averaging()(self.start, self.rate)] if self.over == "epochs" else []
+        return [_averaging()(self)]
 
     def finish(self, model: Any, train: Dataset, validation: Dataset | None) -> Any:
         """See `Remedy.finish`."""
@@ -97,27 +97,33 @@ def _averaging() -> type:
     from keras.callbacks import Callback
 
     class Averaging(Callback):
-        """Adds up the weights at the end of epochs, and gives their mean at the end of training."""
+        """Adds up the weights at the end of epochs, or takes the mean that the optimizer has of steps, and gives the model that
+        mean at the end of training, also where it is cut short.
+        """
 
-        def __init__(self, start: float, rate: float | None) -> None:
+        def __init__(self, remedy: WeightAveraging) -> None:
             super().__init__()
-            self._start, self._rate, self._sums, self._count = start, rate, list[Floats](), 0
+            self._remedy, self._sums, self._count = remedy, list[Floats](), 0
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            if self._rate is None or epoch < self._first:
+            if self._remedy.over == "steps" or self._remedy.rate is None or epoch < self._first:
                 return
             if not hasattr(self.model.optimizer._learning_rate, "assign"):
                 raise NotApplicable(
                     "WeightAveraging: rate: the learning rate of the optimizer follows a schedule: give it a number, or no rate"
                 )
-            self.model.optimizer.learning_rate = self._rate
+            self.model.optimizer.learning_rate = self._remedy.rate
 
         @property
         def _first(self) -> int:
-            return int(self._start * self.params["epochs"])
+            return int(self._remedy.start * self.params["epochs"])
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            if epoch >= self._first:
+            if self._remedy.over == "steps":
+                optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+                means = optimizer._model_variables_moving_average
+                self._sums, self._count = [to_array(v.value).astype(np.float64) for v in means], 1
+            elif epoch >= self._first:
                 now = [to_array(v.value).astype(np.float64) for v in self.model.trainable_variables]
                 self._sums = [a + b for a, b in zip(self._sums, now, strict=True)] if self._count else now
                 self._count += 1
@@ -125,6 +131,18 @@ def _averaging() -> type:
         def on_train_end(self, logs: Any = None) -> None:
             for variable, total in zip(self.model.trainable_variables, self._sums, strict=bool(self._count)):
                 variable.assign((total / self._count).astype(np.float32))
+
+        def cut_short(self, kept: int, told: str) -> tuple[int, str]:
+            """Take the mean of what is there."""
+            self.on_train_end()
+            if not self._count:
+                return kept, f"{told}, for the mean was to begin with epoch {self._first + 1}"
+            if self._remedy.over == "steps":
+                return kept, f"the weights are the mean over the steps up to epoch {kept + 1}"
+            return (
+                kept,
+                f"the weights are the mean of those after epochs {self._first + 1} to {self._first + self._count}",
+            )
 
     return Averaging
 

@@ -282,6 +282,16 @@ def _cycling() -> type:
             if epoch + 1 in self._ends:
                 keep(native_of(self.model), [to_array(v.value).copy() for v in native_of(self.model).weights])
 
+        def cut_short(self, kept: int, told: str) -> tuple[int, str]:
+            """Go back to the last snapshot, so that the log of its epoch is of its weights."""
+            native = native_of(self.model)
+            if not (snapshots := getattr(native, KEPT, [])):
+                return kept, f"{told}, for no cycle was whole"
+            for variable, value in zip(native.weights, snapshots[-1], strict=True):
+                variable.assign(value)
+            ends = self._ends[: len(snapshots)]
+            return ends[-1] - 1, f"the members are the ends of whole cycles, after epochs {', '.join(map(str, ends))}"
+
     return Cycling
 
 

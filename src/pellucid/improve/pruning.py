@@ -144,7 +144,7 @@ def _schedule() -> type:
 
         def __init__(self, remedy: Prune) -> None:
             super().__init__()
-            self._remedy, self._epoch, self._drawn = remedy, 0, 0
+            self._remedy, self._epoch, self._drawn, self._kept = remedy, 0, 0, list[Array]()
 
         def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
             model: Any = self.model
@@ -164,6 +164,12 @@ def _schedule() -> type:
                 variable.assign(variable * mask)  # an optimizer that averages weights has just put others there
             _uncover(self._variables)
 
+        def cut_short(self, kept: int, told: str) -> tuple[int, str]:
+            """Lay the last masks on what may be a mean of weights by now; those of the optimizer may be lost in a broken step."""
+            for variable, keep in zip(self._variables, self._kept, strict=bool(self._kept)):
+                variable.assign(variable * keep)
+            return kept, told
+
         def _draw(self, time: float) -> None:
             """Masks for the share that is due by now, on the weights as they are, if some are due."""
             remedy, model = self._remedy, self.model
@@ -175,8 +181,8 @@ def _schedule() -> type:
             if hasattr(model, "jax_state_sync"):
                 model.jax_state_sync()  # JAX keeps weights apart while it trains
             values = [to_array(v.value) for v in self._variables]
-            found = remedy.masks(values, remedy.share_at(remedy.begin + due * span))
-            for variable, mask, value, keep in zip(self._variables, self._masks, values, found, strict=True):
+            self._kept = remedy.masks(values, remedy.share_at(remedy.begin + due * span))
+            for variable, mask, value, keep in zip(self._variables, self._masks, values, self._kept, strict=True):
                 mask.assign(keep)
                 variable.assign(value * keep)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,8 +34,10 @@ class Run(WithModel):
             data. Of more than 256 training rows 256 are logged, drawn once, or a 50th if that is more. `running` is Keras's own
             log: averages over an epoch's batches, while weights and dropout changed.
         recipe: What was done.
-        kept: The epoch, from 0, whose weights the model has: the last, unless a schedule went back to a better one.
-        interrupted: Whether training was ended by Ctrl-C; the model is then that of the last whole epoch.
+        kept: The epoch, from 0, whose weights the model has: the last, unless a schedule went back to a better one. Of snapshots
+            it is that of the last.
+        interrupted: Whether training was ended by Ctrl-C; the model is then that of the last whole epoch, or what a mean of
+            weights or an ensemble of snapshots had by then: `provenance.notes` tell which.
         after: What was fitted to the finished model and stands beside it, by slot: `after["conformal"]` answers by sets
             (`ConformalSets`), `after["threshold"]` decides (`Threshold`).
         provenance: Seed, cost, versions.
@@ -219,10 +221,9 @@ def _trained(
             if not log.rows:
                 raise
         last = len(log.rows) - 1
-        best = next((call.best_epoch for call in schedules if getattr(call, "best_weights", None)), last)
-        kept = last if interrupted else int(best)
+        kept, note = _cut_short(schedules, last) if interrupted else _ended(schedules, last)
         log.again(kept)
-    return _Trained(model, log.columns(), kept, _notes(kept, last, interrupted), interrupted)
+    return _Trained(model, log.columns(), kept, (note,) if note else (), interrupted)
 
 
 def _prepared(build: training.Build, recipe: Recipe, data: Dataset, seed: int) -> Any:
@@ -259,9 +260,18 @@ def _step(
         return Step(model, recipe.in_steps, data, seed=seed, weight=weight), settings
 
 
-def _notes(kept: int, last: int, interrupted: bool) -> tuple[str, ...]:
-    if interrupted:
-        return (f"training was interrupted; the weights are those after epoch {last + 1}",)
-    if kept == last:
-        return ()
-    return (f"training ended after epoch {last + 1}; the weights of epoch {kept + 1} were the best and are kept",)
+def _ended(schedules: Sequence[Any], last: int) -> tuple[int, str]:
+    """The epoch whose weights are kept after training, and what is to be told of it."""
+    kept = int(next((call.best_epoch for call in schedules if getattr(call, "best_weights", None)), last))
+    told = f"training ended after epoch {last + 1}; the weights of epoch {kept + 1} were the best and are kept"
+    return kept, told if kept != last else ""
+
+
+def _cut_short(schedules: Sequence[Any], last: int) -> tuple[int, str]:
+    """The same where training was interrupted. Keras has told schedules of no end; those that have something to bring to one
+    do so in `cut_short`, of the epoch that is kept and what the weights are.
+    """
+    kept, told = last, f"the weights are those after epoch {last + 1}"
+    for call in schedules:
+        kept, told = call.cut_short(kept, told) if hasattr(call, "cut_short") else (kept, told)
+    return kept, f"training was interrupted; {told}"
