@@ -290,6 +290,8 @@ def _cycling() -> type:
             for variable, value in zip(native.weights, snapshots[-1], strict=True):
                 variable.assign(value)
             ends = self._ends[: len(snapshots)]
+            if len(ends) == 1:
+                return ends[0] - 1, f"one cycle was whole: the weights are those at its end, after epoch {ends[0]}"
             return ends[-1] - 1, f"the members are the ends of whole cycles, after epochs {', '.join(map(str, ends))}"
 
     return Cycling
