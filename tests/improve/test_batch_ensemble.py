@@ -66,7 +66,7 @@ def test_it_learns(run):
 def test_it_comes_back_from_its_file(run, tmp_path):
     run.save(tmp_path / "run")
     again = load_model(tmp_path / "run" / "model.keras")
-    np.testing.assert_array_equal(again.predict(X, verbose=0), run.model.predict(X))
+    np.testing.assert_array_equal(again.predict(X, verbose=0), run.model.keras.predict(X, verbose=0))
 
 
 def test_rows_are_learnt_by_members_in_turn():

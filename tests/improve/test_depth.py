@@ -31,7 +31,7 @@ def residual():
 def network():
     """As He et al.: two blocks, the second with a projection beside it, one inside a model of its own.
 
-    The projection has 16 channels: of fewer, PyTorch on processors writes beyond its memory (oneDNN's issue 6035).
+    The projection has 16 channels: of fewer, oneDNN in PyTorch writes beyond its memory on some processors.
     """
     start = keras.Input((8, 8, 3))
     inner = keras.Input((8, 8, 16))
