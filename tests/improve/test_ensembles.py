@@ -129,7 +129,7 @@ def test_an_ensemble_is_a_model_like_any_other(recipe, tmp_path):
     )  # the mean first, then T
     run.save(tmp_path / "run")
     again = load_model(tmp_path / "run" / "model.keras")
-    np.testing.assert_array_equal(again.predict(X, verbose=0), run.model.predict(X))
+    np.testing.assert_array_equal(again.predict(X, verbose=0), run.model.keras.predict(X, verbose=0))
     for one, two in zip(parts, pl.members(again), strict=True):
         np.testing.assert_allclose(one.scores(X), two.scores(X), atol=1e-6)
     found, *_ = pl.measure(run.model, pl.Performance(), test=(held, labels), progress=False)
