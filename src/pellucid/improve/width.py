@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pellucid.core import options
+from pellucid.core.tensors import to_array
 from pellucid.errors import NotApplicable
 from pellucid.improve.base import Remedy
 from pellucid.improve.places import Sources, anew, is_weighted, looked_at
@@ -73,12 +74,11 @@ class ReduceWidth(Remedy):
             return pairs[id(layer)][1], {}
 
         rebuilt = anew(model, change, instead)
-        weights = [
-            two for old, new in pairs.values() if old is not new for two in zip(old.weights, new.weights, strict=False)
-        ]
-        for before, after in weights:
-            if before.shape == after.shape:
-                after.assign(before)
+        for old, new in pairs.values():
+            if old is not new:
+                for before, after in zip(old.weights, new.weights, strict=False):
+                    if before.shape == after.shape:
+                        after.assign(to_array(before.value).copy())  # JAX gives shared memory away while it trains
         return rebuilt
 
     def _made(self, layer: Any, narrower: bool) -> Any:
