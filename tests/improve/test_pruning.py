@@ -131,33 +131,29 @@ def test_nothing_is_left_behind(tmp_path):
     assert zeros(back) == [33, 11]
 
 
-def test_interruption_leaves_the_share_of_its_moment():
+def interrupting(hook, at):
+    """Pruning with a Ctrl-C in an epoch."""
+
     class Interrupting(pl.Prune):
         def callbacks(self, *, validated):
-            class Stop(keras.callbacks.Callback):
-                def on_epoch_end(self, epoch, logs=None):
-                    if epoch == 1:
-                        raise KeyboardInterrupt
+            def stop(epoch, logs=None):
+                if epoch == at:
+                    raise KeyboardInterrupt
 
-            return [*super().callbacks(validated=validated), Stop()]
+            return [*super().callbacks(validated=validated), keras.callbacks.LambdaCallback(**{hook: stop})]
 
-    run = prune(Interrupting(0.8, end=1.0))
+    return Interrupting
+
+
+def test_interruption_leaves_the_share_of_its_moment():
+    run = prune(interrupting("on_epoch_end", 1)(0.8, end=1.0))
     assert run.interrupted
     assert all(v.constraint is None for v in run.model.keras.trainable_variables)
     assert zeros(run)[0] in (round(66 * 0.8 * (1 - 0.75**3)), round(66 * 0.8 * (1 - 0.5**3)))
 
 
 def test_an_interrupted_mean_of_weights_has_zeros_as_well():
-    class Interrupting(pl.Prune):
-        def callbacks(self, *, validated):
-            class Stop(keras.callbacks.Callback):
-                def on_epoch_begin(self, epoch, logs=None):
-                    if epoch == 3:
-                        raise KeyboardInterrupt
-
-            return [*super().callbacks(validated=validated), Stop()]
-
-    run = prune(pl.Recipe(Interrupting(0.8, end=1.0), pl.WeightAveraging(start=0)))
+    run = prune(pl.Recipe(interrupting("on_epoch_begin", 3)(0.8, end=1.0), pl.WeightAveraging(start=0)))
     assert "mean of those after epochs 1 to 3" in run.provenance.notes[0]
     assert zeros(run)[0] == round(66 * 0.8 * (1 - 0.25**3))
 

@@ -76,9 +76,7 @@ class ReduceWidth(Remedy):
         rebuilt = anew(model, change, instead)
         for old, new in pairs.values():
             if old is not new:
-                for before, after in zip(old.weights, new.weights, strict=False):
-                    if before.shape == after.shape:
-                        after.assign(to_array(before.value).copy())  # JAX gives shared memory away while it trains
+                _keep(old, new)
         return rebuilt
 
     def _made(self, layer: Any, narrower: bool) -> Any:
@@ -95,6 +93,13 @@ class ReduceWidth(Remedy):
                 f"ReduceWidth: the layer {layer.name} ({type(layer).__name__}) cannot be made from its settings "
                 f"(get_config, from_config): {problem}"
             ) from problem
+
+
+def _keep(old: Any, new: Any) -> None:
+    """Give a layer the weights of another whose shape is the same in both."""
+    for before, after in zip(old.weights, new.weights, strict=False):
+        if before.shape == after.shape:
+            after.assign(to_array(before.value).copy())  # JAX gives shared memory away while it trains
 
 
 def _width(layer: Any) -> str:
