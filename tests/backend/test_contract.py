@@ -46,6 +46,32 @@ def test_compile_follows_later_changes_of_the_weights(logistic):
     assert np.abs(before - 2).max() > 0.1
 
 
+def test_what_is_observed_has_the_values_of_its_run(logistic):
+    net, x, _ = logistic
+    look = backend.observe(lambda t: (inner := t * 2, [net(inner, training=False), "said", inner]), net.variables)
+    for given in (x, x + 1, x[:2]):
+        inner, (out, word, again) = look(given)
+        assert (word, again is inner) == ("said", True)
+        np.testing.assert_allclose(ops.convert_to_numpy(inner), given * 2, rtol=1e-6)
+        by_hand = net.predict(given * 2, verbose=0)
+        np.testing.assert_allclose(ops.convert_to_numpy(out), by_hand, rtol=1e-5, atol=1e-6)
+        backend.assign(net.trainable_variables, [w * 0.5 for w in net.get_weights()])
+
+
+def test_what_is_observed_inside_a_loop_has_its_shape():
+    seen = []
+
+    def summed(t):
+        seen.clear()
+        total, _ = ops.scan(lambda so_far, row: (seen.append(so_far + row) or seen[-1], row), ops.zeros(3), t)
+        return total, list(seen)
+
+    x = np.arange(12, dtype=np.float32).reshape(SHAPE)
+    total, inside = backend.observe(summed, [])(x)
+    np.testing.assert_allclose(ops.convert_to_numpy(total), x.sum(axis=0))
+    assert inside and all(tuple(t.shape) == (3,) for t in inside)
+
+
 def test_a_directional_derivative_is_the_closed_form():
     draw = np.random.default_rng(1)
     x, y, a, b = (draw.normal(size=(2, 3)).astype(np.float32) for _ in range(4))

@@ -33,6 +33,14 @@ class Backend(Protocol):
         """
         ...
 
+    def observe(self, function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
+        """A function of NumPy arrays that gives what `function`, which reads `variables`, does: lists, tuples, anything.
+
+        Tensors in it have values, those of this run; one that is there only inside a loop has its shape and no value. What is
+        no tensor may be of the first run with such shapes.
+        """
+        ...
+
     def gradient(
         self, function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor], *, again: bool = False
     ) -> tuple[Any, list[Tensor]]:

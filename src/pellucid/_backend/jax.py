@@ -45,6 +45,39 @@ def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
     return run
 
 
+def observe(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
+    """See `contract.Backend.observe`; compiled as one, as each operation would else be compiled by itself."""
+    forms: dict[Any, Any] = {}
+    signature = lambda arrays: tuple((a.shape, str(a.dtype)) for a in arrays)  # noqa: E731
+
+    @jax.jit
+    def program(values: list[Tensor], *arrays: Tensor) -> list[Tensor]:
+        with _reading(values, variables):
+            leaves, tree = jax.tree.flatten(function(*arrays))
+        home = arrays[0]._trace  # type: ignore[attr-defined]
+        own = {id(t): t for t in leaves if isinstance(t, jax.Array) and getattr(t, "_trace", home) is home}
+        place = {key: i for i, key in enumerate(own)}
+        forms[signature(arrays)] = (
+            tree,
+            [place.get(id(t)) for t in leaves],
+            [None if id(t) in own else _bare(t) for t in leaves],
+        )
+        return list(own.values())
+
+    def run(*arrays: Array) -> Any:
+        given = [jnp.asarray(a) for a in arrays]  # of the types that a trace sees
+        found = program(_values(variables), *given)
+        tree, places, others = forms[signature(given)]
+        return jax.tree.unflatten(tree, [o if i is None else found[i] for i, o in zip(places, others, strict=True)])
+
+    return run
+
+
+def _bare(leaf: Any) -> Any:
+    """What is left of a tensor once the loop that it was in is over."""
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if isinstance(leaf, jax.core.Tracer) else leaf
+
+
 def gradient(
     function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor], *, again: bool = False
 ) -> tuple[Any, list[Tensor]]:

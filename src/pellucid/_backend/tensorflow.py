@@ -51,6 +51,12 @@ def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
     return run
 
 
+def observe(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
+    """See `contract.Backend.observe`."""
+    del variables
+    return lambda *arrays: function(*map(tf.convert_to_tensor, arrays))
+
+
 def gradient(
     function: Callable[..., tuple[Tensor, Any]], inputs: Sequence[Tensor], *, again: bool = False
 ) -> tuple[Any, list[Tensor]]:

@@ -59,6 +59,17 @@ def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
     return run
 
 
+def observe(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
+    """See `contract.Backend.observe`."""
+    del variables
+
+    def run(*arrays: Array) -> Any:
+        with torch.no_grad(), _whole_encoders():
+            return function(*map(_tensor, arrays))
+
+    return run
+
+
 @contextmanager
 def _whole_encoders() -> Iterator[None]:
     """Transformer encoders call their layers, in place of one fused kernel that nobody can look into."""

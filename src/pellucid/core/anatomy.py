@@ -157,14 +157,15 @@ def run_recorded(model: Any, one: Sequence[Array]) -> tuple[Any, list[layers.Cal
     if not (model.is_torch or model.is_keras):
         given = [ops.convert_to_tensor(a) for a in one] if model.differentiable else list(one)
         return model.call(given), []
-    kept: list[Any] = []
 
-    def recording(*tensors: Tensor) -> None:
+    def recording(*tensors: Tensor) -> tuple[Any, list[tuple[Any, ...]]]:
         with layers.recorded(model.native) as calls:
-            kept.append((model.call(tensors), calls))
+            found = model.call(tensors)
+        return found, [(c.name, c.layer, c.inputs, c.output) for c in calls]
 
-    run_once(model, recording, one)
-    return kept[0]
+    _build(model, one)
+    found, calls = model.kept("recording", lambda: model.backend.observe(recording, model.variables))(*one)
+    return found, [layers.Called(*c) for c in calls]
 
 
 def run_once(model: Any, function: Callable[..., None], arrays: Sequence[Array]) -> None:
@@ -178,10 +179,16 @@ def run_once(model: Any, function: Callable[..., None], arrays: Sequence[Array])
     if model.backend.name == "torch":
         model.backend.compile(given, [])(*arrays)
         return
-    tensors = [ops.convert_to_tensor(a) for a in arrays]
+    _build(model, arrays)
+    given(*[ops.convert_to_tensor(a) for a in arrays])
+
+
+def _build(model: Any, one: Sequence[Array]) -> None:
+    """Have a Keras model that never ran make its weights."""
+    from keras import ops
+
     if model.is_keras and not model.native.built:
-        model.call(tensors)
-    given(*tensors)
+        model.call([ops.convert_to_tensor(a) for a in one])
 
 
 def _is_settled(call: layers.Called) -> bool:

@@ -89,23 +89,23 @@ def by_kernel(said: Floats, came: Array, inner: Floats, bandwidth: float) -> Cel
 
 def log_kernel(at: Floats, of: Floats, bandwidth: float) -> Floats:
     """ln k (A, B) at some probabilities (A,) of the kernels of others (B,)."""
-    from scipy.special import betaln, xlog1py, xlogy
+    from scipy.special import betaln
 
-    p = np.clip(at, 1e-9, 1 - 1e-9)[:, None]
+    p = np.clip(at, 1e-9, 1 - 1e-9)
     first, second = of / bandwidth, (1 - of) / bandwidth
-    return xlogy(first, p) + xlog1py(second, -p) - betaln(first + 1, second + 1)
+    return np.stack([np.log(p), np.log1p(-p)], axis=1) @ np.stack([first, second]) - betaln(first + 1, second + 1)
 
 
 def chosen_bandwidth(said: Floats, generator: np.random.Generator) -> float:
     """The h under which each row is likeliest among the others; hits do not enter, so that a test of them stays one."""
-    from scipy.special import logsumexp
-
     rows = said if len(said) <= FEW else generator.choice(said, FEW, replace=False)
 
     def likelihood(h: float) -> float:
         log = log_kernel(rows, rows, h)
         np.fill_diagonal(log, -np.inf)
-        return float(np.mean(logsumexp(log, axis=1)))
+        top = log.max(axis=1)
+        log -= top[:, None]  # in place: the exponentials of a million pairs, for every bandwidth
+        return float(np.mean(top + np.log(np.exp(log, out=log).sum(axis=1))))
 
     return float(max(BANDWIDTHS, key=likelihood))
 
