@@ -69,7 +69,8 @@ def test_what_is_observed_inside_a_loop_has_its_shape():
     x = np.arange(12, dtype=np.float32).reshape(SHAPE)
     total, inside = backend.observe(summed, [])(x)
     np.testing.assert_allclose(ops.convert_to_numpy(total), x.sum(axis=0))
-    assert inside and all(tuple(t.shape) == (3,) for t in inside)
+    assert inside
+    assert all(tuple(t.shape) == (3,) for t in inside)
 
 
 def test_a_directional_derivative_is_the_closed_form():
