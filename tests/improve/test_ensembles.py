@@ -385,7 +385,7 @@ def test_members_together_know_better():
                 return net
 
             train = (a.astype("float32"), ya)
-            run = pl.improve(make, pl.DeepEnsemble(5), train=train, fit={"epochs": 20}, seed=seed, progress=False)
+            run = pl.improve(make, pl.DeepEnsemble(5), train=train, fit={"epochs": 10}, seed=seed, progress=False)
             loss = lambda m: -np.log(m.probabilities(b.astype("float32"))[np.arange(len(yb)), yb] + 1e-12).mean()  # noqa: B023, E731
             gains.append([loss(run.model), np.mean([loss(m) for m in pl.members(run.model)])])
         together, alone = np.mean(gains, axis=0)

@@ -142,6 +142,7 @@ def test_honest_gradients_are_seldom_called_masked():
 
     masked = 0
     net = keras.Sequential([keras.Input((6,)), keras.layers.Dense(12, "relu"), keras.layers.Dense(3)])
+    model = pl.wrap(net)
     for seed in range(200):
         g = np.random.default_rng(seed)
         for v in net.weights:
@@ -149,7 +150,7 @@ def test_honest_gradients_are_seldom_called_masked():
         x = g.normal(size=(150, 6)).astype("float32")
         y = net.predict_on_batch(x).argmax(1)
         attacked = pl.AdversarialRobustness([0.05, 0.2], steps=10, restarts=1)
-        (found,) = pl.measure(net, attacked, test=(x, y), seed=seed)
+        (found,) = pl.measure(model, attacked, test=(x, y), seed=seed)
         masked += found.detail["masking"]["masked"]
     assert masked <= 4, masked
 
