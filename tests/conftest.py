@@ -13,10 +13,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-if (
-    os.environ["KERAS_BACKEND"] == "jax"
-):  # as JAX's own tests are: each program runs once or twice, and compiles for longer
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+if os.environ["KERAS_BACKEND"] == "jax":  # as JAX's own tests: a program runs once or twice, and compiles for longer
+    cheap = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
+    os.environ.setdefault("XLA_FLAGS", cheap)
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes beside each other have a core each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

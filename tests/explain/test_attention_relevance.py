@@ -80,6 +80,7 @@ def test_differences_add_up_through_every_ready_transformer(pool, generator):
         (text, ids),
         (pl.models.tabular_transformer(5, 2, width=8, heads=2, pool=pool), generator.normal(size=(3, 5))),
     ):
-        e = pl.explain(drawn(net), x, pl.DeepLift(), target=0)
+        net = pl.wrap(drawn(net))
+        e = pl.explain(net, x, pl.DeepLift(), target=0)
         np.testing.assert_allclose(e.gap, 0, atol=1e-3)
         assert np.isfinite(pl.explain(net, x, pl.LayerRelevance(), target=0).values).all()

@@ -1,5 +1,7 @@
 """What methods promise, on random models: completeness, dummy, linearity, symmetry, implementation invariance, conservation."""
 
+from functools import cache
+
 import keras
 import numpy as np
 import pytest
@@ -40,12 +42,17 @@ random_models = given(st.integers(0, 2**31 - 1))
 few = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 
+@cache
+def wrapped(bias, width=8):
+    """Compiled once: a model follows its weights."""
+    sizes = ((width, "relu"), (6, "relu"), (3, None))
+    return pl.wrap(keras.Sequential([keras.Input((5,)), *(layers.Dense(n, a, bias) for n, a in sizes)]))
+
+
 def network(seed, *, bias=True, idle=False, twins=False):
     """A random network of rectifiers; `idle`: it ignores column 3; `twins`: it reads columns 1 and 2 in the same way."""
     draw = np.random.default_rng(seed)
-    net = keras.Sequential(
-        [keras.Input((5,)), layers.Dense(8, "relu", bias), layers.Dense(6, "relu", bias), layers.Dense(3, None, bias)]
-    )
+    net = wrapped(bias).native
     net.set_weights([draw.normal(size=w.shape) / np.sqrt(w.shape[0]) for w in net.get_weights()])
     weights = net.get_weights()
     if idle:
@@ -53,7 +60,7 @@ def network(seed, *, bias=True, idle=False, twins=False):
     if twins:
         weights[0][2] = weights[0][1]
     net.set_weights(weights)
-    return net, draw.normal(size=(4, 5)).astype(np.float32)
+    return wrapped(bias), draw.normal(size=(4, 5)).astype(np.float32)
 
 
 def size(e):
@@ -140,9 +147,9 @@ def test_two_implementations_of_one_function_get_the_same(f, baseline):
 def test_splitting_a_layer_changes_no_path(seed):
     """A unit written as two halves of itself: another network, the same function."""
     net, x = network(seed)
-    w, b, *rest = net.get_weights()
-    wide = keras.Sequential([keras.Input((5,)), layers.Dense(16, "relu"), layers.Dense(6, "relu"), layers.Dense(3)])
-    wide.set_weights([np.tile(w, 2), np.tile(b, 2), np.tile(rest[0], (2, 1)) / 2, *rest[1:]])
+    w, b, *rest = net.native.get_weights()
+    wide = wrapped(True, 16)
+    wide.native.set_weights([np.tile(w, 2), np.tile(b, 2), np.tile(rest[0], (2, 1)) / 2, *rest[1:]])
     for name in ("IntegratedGradients", "GradientInput", "Occlusion"):
         first, second = (pl.explain(n, x, SIGNED[name], target=0).values for n in (net, wide))
         np.testing.assert_allclose(first, second, atol=1e-4 * np.abs(first).max() + 1e-6)

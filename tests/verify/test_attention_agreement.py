@@ -84,13 +84,13 @@ def test_padding_is_left_out_and_short_examples_are_counted(picking, flagged):
         x[row, length:] = 0
         x[row, :length, 0] = 0
         x[row, 0, 0] = 1
-    long, e = picking(8, 2, layers.Dense(3), masked=True), None
+    long = pl.wrap(picking(8, 2, layers.Dense(3), masked=True))
     e = pl.explain(long, x, pl.Gradient())
     found = pl.verify(long, e, pl.AttentionAgreement())[0]
     assert (found.detail["examples"], found.detail["left_out"]) == (7, 2)
     for row, example in enumerate(np.flatnonzero(lengths >= 3)):
-        short = picking(int(lengths[example]), 2, layers.Dense(3), masked=True)
-        short.set_weights(long.get_weights())
+        short = pl.wrap(picking(int(lengths[example]), 2, layers.Dense(3), masked=True))
+        short.native.set_weights(long.native.get_weights())
         alone = pl.explain(short, x[example : example + 1, : lengths[example]], pl.Gradient())
         one = pl.verify(short, alone, pl.AttentionAgreement())[0]
         assert found.detail["per_example"][row] == pytest.approx(one.value, abs=1e-9)
@@ -106,12 +106,13 @@ def test_tokens_columns_and_patches_are_found_behind_a_class_token(generator):
         "image": (pl.models.vision_transformer((8, 8, 1), 2, patch=4, **small), generator.normal(size=(5, 8, 8, 1)), 4),
     }
     for kind, (net, x, count) in models.items():
+        net = pl.wrap(net)
         e = pl.explain(net, pl.Dataset(x, kind=kind), pl.Gradient())
         found = pl.verify(net, e, pl.AttentionAgreement())[0]
         assert found.detail["attention"].shape == (5, count), found
         changed = np.array(x)  # the second position alone
         changed[(slice(None), *((slice(0, 4), slice(4, 8)) if kind == "image" else (1,)))] = 0
-        p, q = pl.wrap(net).probabilities(x), pl.wrap(net).probabilities(changed)
+        p, q = net.probabilities(x), net.probabilities(changed)
         np.testing.assert_allclose(found.detail["moves"][:, 1], np.abs(p - q).sum(1) / 2, atol=1e-5)
 
 
@@ -119,7 +120,7 @@ def moved(net, x, kind, part):
     """How far the output moves, by total variation, when one part of the input is black or silent."""
     changed = np.array(x)
     changed[(slice(None), *part)] = 0
-    p, q = pl.wrap(net).probabilities(x), pl.wrap(net).probabilities(changed)
+    p, q = net.probabilities(x), net.probabilities(changed)
     return np.abs(p - q).sum(1) / 2
 
 
@@ -137,7 +138,9 @@ def moved(net, x, kind, part):
 def test_parts_of_any_form_are_what_positions_have_grown_from(generator, pool, name, shape, patch, second, last):
     keras.utils.set_random_seed(0)
     kind = {"vision": "image"}.get(name, name)
-    net = getattr(pl.models, f"{name}_transformer")(shape, 2, patch=patch, width=8, depth=1, heads=2, pool=pool)
+    net = pl.wrap(
+        getattr(pl.models, f"{name}_transformer")(shape, 2, patch=patch, width=8, depth=1, heads=2, pool=pool)
+    )
     x = generator.normal(size=(5, *shape)).astype("float32")
     found = pl.verify(net, pl.explain(net, pl.Dataset(x, kind=kind), pl.Gradient()), pl.AttentionAgreement())[0]
     sizes = (patch,) if isinstance(patch, int) else patch
