@@ -49,9 +49,8 @@ def test_verdicts(low, high, verdict):
 
 @pytest.mark.slow
 def test_a_wide_network_fits_noise_and_a_linear_one_does_not():
-    wide = pl.RandomLabels(
-        net(512, 0.02), fit={"epochs": 20, "batch_size": 10}, seeds=4
-    )  # of two, any interval is wide
+    # Of two seeds, any interval would be wide.
+    wide = pl.RandomLabels(net(512, 0.02), fit={"epochs": 20, "batch_size": 10}, seeds=4)
     (found,) = pl.measure(None, wide, train=rows(60))
     assert found.verdict == "fits noise readily"
     assert found.detail["final"]["value"] > 0.95
