@@ -75,7 +75,7 @@ def observe(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
 
 def _bare(leaf: Any) -> Any:
     """What is left of a tensor once the loop that it was in is over."""
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if isinstance(leaf, jax.core.Tracer) else leaf
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if isinstance(leaf, jax.Array) else leaf
 
 
 def gradient(
