@@ -54,7 +54,9 @@ def test_a_cut_on_one_of_two_ways_is_noted():
     assert np.abs(e.values).max() > 0
 
 
-def test_a_target_without_a_gradient_is_named():
+@pytest.mark.parametrize("seed", range(6))
+def test_a_target_without_a_gradient_is_named(seed):
+    keras.utils.set_random_seed(seed + 9)  # among them such as need many disturbances before the class changes
     net = keras.Sequential([keras.Input((6,)), layers.Dense(3)])
     with pytest.raises(NotDifferentiable, match="target"):
         pl.explain(net, X * 5, pl.Gradient(), lambda s: ops.cast(ops.argmax(s + 3 * s**3, axis=1), "float32"))
@@ -69,6 +71,15 @@ def test_a_flat_place_is_noted():
     e = pl.explain(lambda x: ops.sum(ops.relu(x - 100), axis=1), X, pl.Gradient())
     assert not e.values.any()
     assert any("all maps are zero everywhere: the score is flat there" in note for note in e.provenance.notes)
+
+
+def test_a_flat_place_of_one_column_is_noted():
+    for seed in range(6):  # a disturbance is as often on the flat side as not
+        x = np.random.default_rng(seed).normal(size=(1, 1)).astype(np.float32)
+        e = pl.explain(lambda x: ops.relu(x[:, 0] - 100), x, pl.Gradient())
+        assert any("the score is flat there" in note for note in e.provenance.notes)
+        e = pl.explain(lambda x: ops.relu(-x[:, 0] - 100), x, pl.Gradient())
+        assert any("the score is flat there" in note for note in e.provenance.notes)
 
 
 def test_a_score_that_turns_out_constant_says_so():
