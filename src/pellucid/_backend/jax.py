@@ -57,18 +57,14 @@ def observe(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
         home = arrays[0]._trace  # type: ignore[attr-defined]
         own = {id(t): t for t in leaves if isinstance(t, jax.Array) and getattr(t, "_trace", home) is home}
         place = {key: i for i, key in enumerate(own)}
-        forms[signature(arrays)] = (
-            tree,
-            [place.get(id(t)) for t in leaves],
-            [None if id(t) in own else _bare(t) for t in leaves],
-        )
+        forms[signature(arrays)] = tree, [(place.get(id(t)), None if id(t) in own else _bare(t)) for t in leaves]
         return list(own.values())
 
     def run(*arrays: Array) -> Any:
         given = [jnp.asarray(a) for a in arrays]  # of the types that a trace sees
         found = program(_values(variables), *given)
-        tree, places, others = forms[signature(given)]
-        return jax.tree.unflatten(tree, [o if i is None else found[i] for i, o in zip(places, others, strict=True)])
+        tree, parts = forms[signature(given)]
+        return jax.tree.unflatten(tree, [other if i is None else found[i] for i, other in parts])
 
     return run
 

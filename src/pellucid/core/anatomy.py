@@ -172,15 +172,11 @@ def run_once(model: Any, function: Callable[..., None], arrays: Sequence[Array])
     """Run a function of input tensors as it stands, traced by nothing and without recording gradients."""
     from keras import ops
 
-    def given(*tensors: Tensor) -> Tensor:
-        function(*tensors)
-        return tensors[0]
-
     if model.backend.name == "torch":
-        model.backend.compile(given, [])(*arrays)
+        model.backend.observe(function, [])(*arrays)
         return
     _build(model, arrays)
-    given(*[ops.convert_to_tensor(a) for a in arrays])
+    function(*[ops.convert_to_tensor(a) for a in arrays])
 
 
 def _build(model: Any, one: Sequence[Array]) -> None:

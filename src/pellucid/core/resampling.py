@@ -189,15 +189,15 @@ def counts(
 
     With `strata` (B,), every stratum keeps its number of examples.
     """
-    every: list[Any] = [slice(examples)]  # assigned to at once, where a list of places would be gone through
-    parts = every if strata is None else [np.flatnonzero(strata == s) for s in np.unique(strata)]
+    parts: list[tuple[Any, int]] = [(slice(examples), examples)]  # assigned to at once, in place of a list of places
+    if strata is not None:
+        parts = [(np.flatnonzero(strata == s), int(np.sum(strata == s))) for s in np.unique(strata)]
     size = max(1, min(resamples, IN_CACHE // examples))
     for start in range(0, resamples, size):
         rows = min(size, resamples - start)
         found = np.empty((rows, examples))
         offset = np.arange(rows)[:, None]
-        for part in parts:
-            among = examples if strata is None else len(part)
+        for part, among in parts:
             drawn = generator.integers(among, size=(rows, among)) + offset * among
             found[:, part] = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
         yield found
