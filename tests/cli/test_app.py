@@ -1,11 +1,13 @@
 """The command line as a whole: quick help, a version, one exit code for every ending."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 import pellucid
+from pellucid.cli import environment
 from pellucid.cli.guard import guarded
 
 CONSOLE = "from pellucid.cli import main; main()"
@@ -86,3 +88,23 @@ def test_a_closed_pipe_is_no_error():
     assert done.stdout.startswith("@misc")
     assert "Traceback" not in done.stderr
     assert "Error" not in done.stderr
+
+
+def test_a_framework_is_imported_without_a_word():
+    done = subprocess.run(
+        [sys.executable, "-c", "from pellucid.cli import environment as e; e.prepare(); e.start(); print('there')"],
+        capture_output=True, text=True, env={k: v for k, v in os.environ.items() if not k.startswith("TF_")},
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("there\n", "")
+
+
+def test_what_a_failed_import_says_is_shown(monkeypatch, capfd):
+    def broken(name):
+        os.write(2, b"no such instruction\n")
+        raise ImportError(name)
+
+    monkeypatch.setattr(environment, "import_module", broken)
+    with pytest.raises(ImportError, match="keras"):
+        environment.start()
+    os.write(2, b"and after it")
+    assert capfd.readouterr().err == "no such instruction\nand after it"

@@ -80,6 +80,7 @@ def audit(
     folder = out or Path("reports") / splits.name
     require_writable(folder)
     groups_of = _groups_of(by or [], splits)
+    environment.start()
     used, told = sources.model_for(splits, model, seed=seed, trust=trust_model)
     asked_for = {"seed": seed, "notes": (told, *splits.notes), "progress": False if as_json or quiet else None}
     found = _audited(used, splits, groups_of, budget, asked_for)

@@ -64,6 +64,7 @@ def compare(
         "seeds": range(seed, seed + seeds), "workers": workers, "folder": folder / "trainings",
         "fit": {"epochs": epochs, "batch_size": batch}, "progress": False if as_json else None,
     }  # fmt: skip
+    environment.start()
     found = _compared(splits, named, seed, options)
     found.save(folder)
     found.page(folder)

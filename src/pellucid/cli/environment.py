@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
+from importlib import import_module
 from importlib.util import find_spec
 
 from pellucid.errors import BackendMismatch
@@ -32,3 +34,23 @@ def prepare() -> str:
             f"variable, or pip install 'pellucid[{asked if asked in FRAMEWORKS else installed[0]}]'"
         )
     return asked
+
+
+def start() -> None:
+    """Import Keras and its framework, quietly.
+
+    TensorFlow writes lines to the standard error of the process while it is imported, whatever TF_CPP_MIN_LOG_LEVEL says.
+    They are shown only where the import fails, when they may say why.
+    """
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as told:
+        os.dup2(told.fileno(), 2)
+        try:
+            import_module("keras")
+        except BaseException:
+            told.seek(0)
+            os.write(shown, told.read())
+            raise
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)

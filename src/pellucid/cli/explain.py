@@ -87,6 +87,7 @@ def explain(
     picked = asking.rows(rows, len(splits.test))
     about = asking.output(of, splits.test.class_names)
     chosen = asking.method(method, option or [], references(splits.train))
+    environment.start()
     used, told = sources.model_for(splits, model, seed=seed, trust=trust_model)
     found = verb(used, splits.test.take(picked), chosen, about, seed=seed)
     if out is not None:
