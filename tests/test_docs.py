@@ -98,7 +98,7 @@ ASKED = {
     "attention.py": ["tones"],
     "holding_up.py": ["digits"],
     "coloured_digits.py": ["--seeds", "1", "--steps", "20"],
-    "spread_of_values.py": ["--splits", "2"],
+    "spread_of_values.py": ["--splits", "2", "--epochs", "5"],
 }
 """What an example is asked, where all it can do would take long."""
 

@@ -79,9 +79,8 @@ def explain(
     from pellucid.report.gather import references
 
     environment.prepare()
-    asking.method(
-        method, option or [], {"background": 0.0}
-    )  # a wrong option is told before anything is loaded or trained
+    # A wrong option is told before anything is loaded or trained.
+    asking.method(method, option or [], {"background": 0.0})
     asked = sources.Asked(source, target, delimiter, header, test, types=tuple(types or ()), seed=seed)
     splits = asked.load()
     picked = asking.rows(rows, len(splits.test))

@@ -12,6 +12,7 @@ from pellucid.core import options
 from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, stated
+from pellucid.core.threads import one_thread
 from pellucid.errors import InvalidInput, InvalidOption, NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.memorization import losses
@@ -172,14 +173,11 @@ def _compared(one: Dataset, two: Dataset, level: float, generator: np.random.Gen
 def newness(one: Floats, two: Floats, generator: np.random.Generator) -> Floats:
     """For each row of the second side (B,) the probability of being of it, by a classifier taught without that row's half."""
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from threadpoolctl import threadpool_limits
 
     x, side = np.concatenate([one, two]), np.repeat([0, 1], [len(one), len(two)])
     half = np.concatenate([generator.permutation(np.arange(len(s)) % 2) for s in (one, two)])
     score = np.empty(len(x))
-    with threadpool_limits(
-        1, "openmp"
-    ):  # threads that wait for each other take a hundred times as long on a busy machine
+    with one_thread():
         for asked in (half == 0, half == 1):
             model = HistGradientBoostingClassifier(max_iter=50, early_stopping=False, random_state=0)
             score[asked] = model.fit(x[~asked], side[~asked]).predict_proba(x[asked])[:, 1]

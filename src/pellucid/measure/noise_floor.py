@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pellucid.core.resampling import Interval, clopper_pearson, student, studentized
+from pellucid.core.threads import one_thread
 from pellucid.shapes import Array, Floats
 
 NEIGHBOURS = 25
@@ -23,11 +24,8 @@ VOTES = (1, 5, 25)
 def neighbours(reference: Floats, rows: Floats) -> tuple[Floats, Array]:
     """The distances of the nearest `NEIGHBOURS` reference rows to each row (B, J), and which they are."""
     from sklearn.neighbors import NearestNeighbors
-    from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(
-        1, "openmp"
-    ):  # threads that wait for each other take a hundred times as long on a busy machine
+    with one_thread():
         return NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(reference))).fit(reference).kneighbors(rows)
 
 

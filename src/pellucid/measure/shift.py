@@ -14,6 +14,7 @@ from pellucid.core.dataset import Dataset
 from pellucid.core.measurement import Measurement
 from pellucid.core.numbers import counted, stated
 from pellucid.core.randomness import some
+from pellucid.core.threads import one_thread
 from pellucid.errors import InvalidInput, NotApplicable
 from pellucid.measure.base import Context, Measure
 from pellucid.measure.estimates import auroc
@@ -335,7 +336,6 @@ def told_apart(one: Floats, two: Floats, level: float, generator: np.random.Gene
     """
     from scipy.stats import mannwhitneyu
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from threadpoolctl import threadpool_limits
 
     x, side = np.concatenate([one, two]), np.repeat([0, 1], [len(one), len(two)])
     halves = np.concatenate(
@@ -346,9 +346,7 @@ def told_apart(one: Floats, two: Floats, level: float, generator: np.random.Gene
     model = HistGradientBoostingClassifier(
         max_iter=50, early_stopping=False, random_state=int(generator.integers(2**31))
     )
-    with threadpool_limits(
-        1, "openmp"
-    ):  # threads that wait for each other take a hundred times as long on a busy machine
+    with one_thread():
         score = model.fit(x[taught], side[taught]).predict_proba(x[~taught])
     area = auroc(side[~taught], score, level, generator)
     new = side[~taught] == 1

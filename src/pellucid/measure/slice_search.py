@@ -10,6 +10,7 @@ import numpy as np
 
 from pellucid.core.copies import arrays_of
 from pellucid.core.dataset import Dataset
+from pellucid.core.threads import one_thread
 from pellucid.shapes import Array, Floats
 
 TREES, DEPTH = 3, 3
@@ -119,13 +120,12 @@ def by_clusters(features: Floats, taught: Array, mixture: bool, generator: np.ra
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
     from sklearn.mixture import GaussianMixture
-    from threadpoolctl import threadpool_limits
 
     seed, known = int(generator.integers(2**31)), features[taught]
     count = min(CLUSTERS, len(np.unique(known, axis=0)))
     if count < 2:
         return
-    with threadpool_limits(1):  # threads that wait for each other take a hundred times as long on a busy machine
+    with one_thread():
         axes = PCA(min(DIRECTIONS, *known.shape), svd_solver="full").fit(known)
         found = (
             GaussianMixture(
