@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -54,6 +55,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         gone = set(left)
         items[:] = [item for item in items if item not in gone]
         config.hook.pytest_deselected(items=left)
+
+
+def pytest_collection_finish() -> None:
+    """Let TensorFlow tune no input pipeline: one that is thrown away can wait for the thread that tunes it, up to a minute."""
+    if "tensorflow" not in sys.modules:
+        return
+    from tensorflow import data
+
+    begin, untuned = data.Dataset.__iter__, data.Options()
+    untuned.autotune.enabled = False
+    data.Dataset.__iter__ = lambda pipeline: begin(pipeline.with_options(untuned))
 
 
 @pytest.fixture(scope="session")

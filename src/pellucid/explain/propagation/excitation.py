@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from pellucid.explain.propagation.composites import Composite
 from pellucid.explain.propagation.plan import Plan, at_rest, layered, make_plan, writes
 from pellucid.explain.propagation.relevance import relevance_step
 from pellucid.explain.propagation.rules import Rule, Run, Share
+from pellucid.explain.propagation.slopes import backward
 from pellucid.explain.propagation.treatments import (
     OPERATIONS,
     TREATMENTS,
@@ -230,14 +231,10 @@ def _first_won(x: Tensor, contrastive: bool) -> Tensor:
         total = ops.sum(excited * x, axis=list(range(1, len(x.shape))), keepdims=True)
         return ops.where(total > 0, excited / ops.where(total > 0, total, 1.0), 0.0)
 
-    def forward(x: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
-        def back(*args: Tensor, upstream: Tensor = None) -> Tensor:
-            weights = args[-1] if upstream is None else upstream
-            return shared(x, weights) - shared(x, -weights) if contrastive else shared(x, weights)
+    def share(weights: Tensor, x: Tensor) -> Tensor:
+        return shared(x, weights) - shared(x, -weights) if contrastive else shared(x, weights)
 
-        return x * 1, back
-
-    return ops.custom_gradient(forward)(x)
+    return backward(x, x, share, x)
 
 
 def _among_positive(layer: Any, original: layers.Call, rule: Rule, now: Pass) -> layers.Call:
