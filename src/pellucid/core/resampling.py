@@ -182,25 +182,13 @@ Statistic = Callable[[Array], Any]
 """Counts (R, B), how often each example was drawn in each resample, to one number a resample (R,)."""
 
 
-def counts(
-    examples: int, generator: np.random.Generator, resamples: int, strata: Array | None = None
-) -> Iterator[Array]:
-    """Blocks (R, B) of how often each example was drawn, with replacement, of `IN_CACHE` counts.
-
-    With `strata` (B,), every stratum keeps its number of examples.
-    """
-    parts: list[tuple[Any, int]] = [(slice(examples), examples)]  # assigned to at once, in place of a list of places
-    if strata is not None:
-        parts = [(np.flatnonzero(strata == s), int(np.sum(strata == s))) for s in np.unique(strata)]
+def counts(examples: int, generator: np.random.Generator, resamples: int) -> Iterator[Array]:
+    """Blocks (R, B) of how often each example was drawn, with replacement, of `IN_CACHE` counts."""
     size = max(1, min(resamples, IN_CACHE // examples))
     for start in range(0, resamples, size):
         rows = min(size, resamples - start)
-        found = np.empty((rows, examples))
-        offset = np.arange(rows)[:, None]
-        for part, among in parts:
-            drawn = generator.integers(among, size=(rows, among)) + offset * among
-            found[:, part] = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
-        yield found
+        drawn = generator.integers(examples, size=(rows, examples)) + np.arange(rows)[:, None] * examples
+        yield np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(float)
 
 
 def studentized(values: Array, generator: np.random.Generator, level: float = 0.95, resamples: int = 1000) -> Interval:
@@ -260,7 +248,6 @@ def bootstrap_counts(
     generator: np.random.Generator,
     *,
     level: float = 0.95,
-    strata: Array | None = None,
     resamples: int = 1000,
 ) -> Interval:
     """The BCa interval of a statistic computed from how often each example was drawn: thousands of resamples at once.
@@ -272,7 +259,6 @@ def bootstrap_counts(
             standard error where the examples are too many to resample.
         generator: Where the draws come from.
         level: Confidence level.
-        strata: Kept at their sizes (B,), or None.
         resamples: How many.
 
     Where every resample gives the same, nothing is known: the interval is infinite.
@@ -285,7 +271,7 @@ def bootstrap_counts(
     if count > MANY:
         half = float(norm.ppf(0.5 + level / 2) * np.sqrt(np.sum(influence**2)) / count)
         return Interval(value - half, value + half, level, "influence")
-    drawn = np.concatenate([statistic(c) for c in counts(count, generator, resamples, strata)])
+    drawn = np.concatenate([statistic(c) for c in counts(count, generator, resamples)])
     drawn = drawn[np.isfinite(drawn)]
     if len(drawn) < 20 or np.ptp(drawn) <= 1e-12 * max(1.0, abs(value)):
         return Interval(-np.inf, np.inf, level, "bootstrap (degenerate)")
