@@ -1,5 +1,8 @@
 """Each backend function against a closed form, on a model small enough to differentiate by hand."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -191,3 +194,32 @@ def test_attention_of_rows_that_are_masked_whole_has_the_right_gradient():
     step = backend.compile(lambda t: backend.gradient(total, [t])[1][0], attention.variables)
     value = backend.compile(lambda t: total(t)[0], attention.variables)
     np.testing.assert_allclose(np.sum(step(x) * way), value(x + way) - value(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_a_program_that_is_gone_leaves_none_of_its_gradients_behind(repeated):
+    class Held:
+        """What a gradient needs."""
+
+    def made():
+        held = Held()
+
+        def forward(x):
+            def back(*args, upstream=None):
+                return (args[-1] if upstream is None else upstream) * (3.0 if held else 0.0)
+
+            return x * 1, back
+
+        def tripled(x):
+            changed = ops.custom_gradient(forward)
+            if not repeated:
+                return ops.sum(changed(x)), None
+            return ops.sum(ops.scan(lambda total, row: (total + changed(row), row), ops.zeros(4), x)[0]), None
+
+        program = backend.compile(lambda x: backend.gradient(tripled, [x])[1][0], [])
+        np.testing.assert_array_equal(program(np.ones((2, 4), "float32")), np.full((2, 4), 3.0))
+        return weakref.ref(held)
+
+    gone = made()
+    gc.collect()
+    assert gone() is None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import context
+from tensorflow.python.framework import ops
 
 from pellucid.shapes import Array, Tensor
 
@@ -45,10 +47,23 @@ def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
             signature = [_signature(a, s) for a, s in zip(arrays, known, strict=True)]
             # The concrete function skips the search for a matching graph, which costs more than a small model.
             graph = tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+            _forget_gradients(graph.graph)
             graphs[key] = signature, graph
         return tf.nest.map_structure(np.asarray, graph(*map(tf.convert_to_tensor, arrays)))
 
     return run
+
+
+def _forget_gradients(graph: tf.Graph) -> None:
+    """Take what a program has as custom gradients from the list in which TensorFlow keeps each, and its graph, for good.
+
+    The program has taken its gradients when it was made, and none is taken of it.
+    """
+    known = ops.gradient_registry._registry
+    if any(name.startswith("CustomGradient") for name in known):
+        told = graph.as_graph_def()
+        for node in chain(told.node, *(loop.node_def for loop in told.library.function)):
+            known.pop(node.attr["_gradient_op_type"].s.decode(), None)
 
 
 def observe(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
