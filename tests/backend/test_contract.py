@@ -223,3 +223,17 @@ def test_a_program_that_is_gone_leaves_none_of_its_gradients_behind(repeated):
     gone = made()
     gc.collect()
     assert gone() is None
+
+
+@pytest.mark.skipif(backend.name != "tensorflow", reason="functions of TensorFlow")
+def test_a_function_that_others_call_keeps_its_gradient():
+    import tensorflow as tf
+
+    own = tf.function(tf.nn.silu, input_signature=[tf.TensorSpec([None, 3])])
+    program = backend.compile(lambda x: backend.gradient(lambda x: (ops.sum(own(x)), None), [x])[1][0], [])
+    x = np.ones((2, 3), "float32")
+    found, given = program(x), tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        value = own(given)
+    np.testing.assert_allclose(tape.gradient(value, given), found, rtol=1e-6)

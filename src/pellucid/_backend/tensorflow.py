@@ -16,6 +16,9 @@ from pellucid.shapes import Array, Tensor
 
 ZERO = tf.UnconnectedGradients.ZERO
 
+BRANCHES = {"While", "StatelessWhile", "If", "StatelessIf"}
+"""Operations whose parts belong to the program in which they are."""
+
 name = "tensorflow"
 static_shapes = False
 
@@ -55,15 +58,22 @@ def compile(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[
 
 
 def _forget_gradients(graph: tf.Graph) -> None:
-    """Take what a program has as custom gradients from the list in which TensorFlow keeps each, and its graph, for good.
+    """Take the custom gradients of a program from the list in which TensorFlow keeps each, and its graph, for good.
 
-    The program has taken its gradients when it was made, and none is taken of it.
+    The program has taken its gradients when it was made, and none is taken of it. The functions that it calls have theirs
+    left: others may call them.
     """
     known = ops.gradient_registry._registry
-    if any(name.startswith("CustomGradient") for name in known):
-        told = graph.as_graph_def()
-        for node in chain(told.node, *(loop.node_def for loop in told.library.function)):
-            known.pop(node.attr["_gradient_op_type"].s.decode(), None)
+    if not any(name.startswith("CustomGradient") for name in known):
+        return
+    told = graph.as_graph_def()
+    bodies = {function.signature.name: function.node_def for function in told.library.function}
+    waiting = list(told.node)
+    while waiting:
+        node = waiting.pop()
+        known.pop(node.attr["_gradient_op_type"].s.decode(), None)
+        if node.op in BRANCHES:
+            waiting += chain.from_iterable(bodies.get(a.func.name, ()) for a in node.attr.values())
 
 
 def observe(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
